@@ -1,0 +1,60 @@
+# Each target sets up what it needs: a virtual environment in .venv, the package in it, then the work.
+# Pass more with ARGS="...": make test ARGS="tests/actor -k fifo", make train ARGS="--seed 1".
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+PIP = $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
+SETUP = setup.cfg pyproject.toml constraints.txt
+
+.PHONY: help train test lint types notebooks notebooks-save bench-smoke bench clean
+
+help:
+	@echo "make train        learn CartPole with 4 environment actors, about two minutes (STEPS=2000 for a taste)"
+	@echo "make test         run the tests"
+	@echo "make lint         ruff, format and rules"
+	@echo "make types        mypy; strict on the runtime"
+	@echo "make notebooks    execute the notebooks (notebooks-save keeps their outputs)"
+	@echo "make bench-smoke  each benchmark once, short; make bench for the real thing"
+
+train: $(VENV)/.ready
+	$(BIN)/actorrl train cartpole $(if $(STEPS),--steps $(STEPS)) $(ARGS)
+
+test: $(VENV)/.ready
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.ready-dev
+	$(BIN)/ruff check .
+
+types: $(VENV)/.ready-dev
+	$(BIN)/mypy actorrl
+	$(BIN)/mypy --strict actorrl/errors.py actorrl/actor
+
+notebooks: $(VENV)/.ready-dev
+	$(BIN)/jupyter execute --timeout=300 notebooks/*.ipynb
+
+notebooks-save: $(VENV)/.ready-dev
+	$(BIN)/jupyter execute --timeout=300 --inplace notebooks/*.ipynb
+
+bench-smoke: $(VENV)/.ready
+	set -e; for script in benchmarks/*.py; do $(BIN)/python $$script --quick; done
+
+bench: $(VENV)/.ready
+	set -e; for script in benchmarks/*.py; do $(BIN)/python $$script; done
+
+clean:
+	rm -rf $(VENV) .nox build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
+		|| { echo "actorrl needs Python 3.10 or newer, $(PYTHON) is older: make ... PYTHON=python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.ready: $(SETUP) | $(BIN)/python
+	@echo "installing actorrl and what it needs into $(VENV), a minute or two the first time"
+	$(PIP) -e '.[cli,test]'
+	@touch $@
+
+$(VENV)/.ready-dev: $(VENV)/.ready
+	$(PIP) -e '.[cli,test,dev,notebooks]'
+	@touch $@

@@ -1,0 +1,58 @@
+"""Every Python example in the README and the docs runs, and every make target they name exists."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+
+
+def script_of(text: str) -> str:
+    """The page's ```python blocks as one script; the rest is blank lines, so that line numbers are the page's."""
+    lines, inside = [], False
+    for line in text.split("\n"):
+        if line.startswith("```"):
+            inside = line.strip() == "```python"
+            line = ""
+        lines.append(line if inside else "")
+    return "\n".join(lines)
+
+
+@each_page
+def test_the_examples_of_a_page_run_from_top_to_bottom(page: Path, tmp_path: Path):
+    script = script_of(page.read_text())
+    if not script.strip():
+        pytest.skip("no Python on this page")
+    path = tmp_path / f"{page.stem}.py"
+    path.write_text(script)
+    environment = {**os.environ, "MPLBACKEND": "Agg", "OMP_NUM_THREADS": "1"}
+
+    run = subprocess.run(
+        [sys.executable, str(path)], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=110
+    )
+
+    assert run.returncode == 0, f"the examples of {page.name} failed (line numbers are the page's):\n{run.stderr}"
+
+
+@each_page
+def test_the_make_targets_a_page_names_exist(page: Path):
+    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.M))
+    named = set(re.findall(r"(?:^|`)make ([\w-]+)", page.read_text(), re.M))
+
+    assert named <= targets
+
+
+@each_page
+def test_the_files_a_page_links_to_exist(page: Path):
+    links = re.findall(r"\]\((?!https?:|#)([^)#\s]+)", page.read_text())
+
+    assert [link for link in links if not (page.parent / link).exists()] == []
