@@ -126,7 +126,7 @@ def test_libraries_stay_on_their_floor(path: Path):
         "rl": {"zmq", "socket", *EXTRAS},
     }.get(floor(module_name(path)), set())
     for line, module in imported(path):
-        assert module.split(".")[0] not in foreign, f"{path}:{line} imports {module}, which this floor has never heard of"
+        assert module.split(".")[0] not in foreign, f"{path}:{line} imports {module}: this floor has never heard of it"
 
 
 def test_the_runtime_imports_torch_only_where_a_tensor_has_arrived():
