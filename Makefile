@@ -37,10 +37,10 @@ notebooks-save: $(VENV)/.ready-dev
 	$(BIN)/jupyter execute --timeout=300 --inplace notebooks/*.ipynb
 
 bench-smoke: $(VENV)/.ready
-	set -e; for script in benchmarks/*.py; do $(BIN)/python $$script --quick; done
+	set -e; for script in benchmarks/[!_]*.py; do $(BIN)/python $$script --quick; done
 
 bench: $(VENV)/.ready
-	set -e; for script in benchmarks/*.py; do $(BIN)/python $$script; done
+	set -e; for script in benchmarks/[!_]*.py; do $(BIN)/python $$script; done
 
 clean:
 	rm -rf $(VENV) .nox build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
