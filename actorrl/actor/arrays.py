@@ -1,0 +1,86 @@
+"""How arrays and tensors are written into a message and rebuilt from it.
+
+`codec.py` asks here for everything of numpy and torch. Neither is imported: an object of theirs
+exists only where somebody has imported them.
+"""
+
+from __future__ import annotations
+
+import pickle
+import sys
+from typing import Any
+
+__all__ = ["OUT_OF_BAND", "reduce_array", "reduce_tensor"]
+
+OUT_OF_BAND = 64 * 1024
+"""From this many bytes an array travels as a buffer of its own; below, copying is cheaper."""
+ALIGNMENT = 64
+
+
+def reduce_array(obj: Any) -> Any:
+    """A pickle recipe for a numpy array of plain numbers; NotImplemented for anything else."""
+    np = sys.modules["numpy"]
+    if type(obj) is not np.ndarray or obj.dtype.hasobject:
+        return NotImplemented
+    dtype = obj.dtype.str if obj.dtype.isbuiltin == 1 or obj.dtype.kind in "iufcbMmSU" else obj.dtype
+    order = "F" if obj.flags.f_contiguous and not obj.flags.c_contiguous else "C"
+    if obj.nbytes < OUT_OF_BAND:
+        return _small_array, (obj.tobytes(order), dtype, obj.shape, order)
+    flat = (obj.T if order == "F" else np.ascontiguousarray(obj)).reshape(-1).view(np.uint8)
+    return _large_array, (pickle.PickleBuffer(flat), dtype, obj.shape, order)
+
+
+def _small_array(data: bytes, dtype: Any, shape: tuple[int, ...], order: Any) -> Any:
+    import numpy as np
+
+    array = np.empty(shape, dtype, order)
+    if data:
+        array.reshape(-1, order=order).view(np.uint8)[:] = np.frombuffer(data, np.uint8)
+    return array
+
+
+def _large_array(buffer: Any, dtype: Any, shape: tuple[int, ...], order: Any) -> Any:
+    import numpy as np
+
+    flat = np.frombuffer(buffer, np.uint8)
+    if not flat.flags.writeable or flat.ctypes.data % ALIGNMENT:
+        room = np.empty(flat.size + ALIGNMENT, np.uint8)
+        start = -room.ctypes.data % ALIGNMENT
+        aligned = room[start : start + flat.size]
+        aligned[:] = flat
+        flat = aligned
+    return flat.view(dtype).reshape(shape, order=order)
+
+
+def reduce_tensor(obj: Any) -> Any:
+    """A pickle recipe for a dense CPU tensor: its elements, not the storage it is a view of.
+
+    Raises:
+        TypeError: for a tensor on another device, naming `.cpu()`.
+    """
+    torch = sys.modules.get("torch")
+    if torch is None or not isinstance(obj, torch.Tensor):
+        return NotImplemented
+    if obj.device.type not in ("cpu", "meta"):
+        raise TypeError(f"a tensor on {obj.device} cannot be sent to another process: send tensor.cpu()")
+    plain = type(obj) is torch.Tensor or type(obj) is torch.nn.Parameter
+    if not plain or obj.layout is not torch.strided or obj.is_quantized or obj.device.type == "meta":
+        return NotImplemented
+    values = obj.detach().contiguous()
+    if values.is_conj() or values.is_neg():
+        values = values.resolve_conj().resolve_neg()
+    data = values.reshape(-1).view(torch.uint8) if values.numel() else None
+    array = None if data is None else data.numpy()
+    return _tensor, (array, values.dtype, tuple(values.shape), obj.requires_grad, type(obj) is torch.nn.Parameter)
+
+
+def _tensor(array: Any, dtype: Any, shape: tuple[int, ...], requires_grad: bool, parameter: bool) -> Any:
+    import torch
+
+    if array is None:
+        tensor = torch.empty(shape, dtype=dtype)
+    else:
+        tensor = torch.from_numpy(array).view(dtype).reshape(shape)
+    if parameter:
+        return torch.nn.Parameter(tensor, requires_grad=requires_grad)
+    return tensor.requires_grad_(requires_grad) if requires_grad else tensor

@@ -1,0 +1,196 @@
+"""A Cell is one living actor inside a process: its object, its mailbox, and how a message is handled.
+
+Both engines make one per actor and feed it. A cell knows nothing of sockets or of other processes:
+
+    envelope ──► Cell.handle ──► the object's method ──► Outcome (a value or an error)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from .batched import batching, deal, gather
+from .context import here, inside
+from .mailbox import Envelope, Mailbox
+from .remote import RemoteFunction, expected_type, mismatch
+
+if TYPE_CHECKING:
+    from .ref import ActorRef
+
+__all__ = ["Cell", "Outcome"]
+
+Decode = Callable[[Envelope], tuple[Any, tuple[Any, ...], dict[str, Any]]]
+Asked = Callable[[Envelope], bool]
+
+
+class Outcome(NamedTuple):
+    """What became of one envelope."""
+
+    envelope: Envelope
+    value: Any
+    error: BaseException | None = None
+
+
+class Cell:
+    """One actor: the object it owns and the mailbox that feeds it."""
+
+    def __init__(self, ref: ActorRef[Any], on_failure: str, seed: int, path: tuple[int, ...]) -> None:
+        self.ref = ref
+        self.on_failure = on_failure
+        self.seed, self.path = seed, path
+        self.children: list[ActorRef[Any]] = []
+        self.spawned = 0  # numbers the children, for their seeds
+        self.failures: list[tuple[Any, BaseException]] = []  # left to this actor as an owner
+        self.mailbox = Mailbox()
+        self.state: Any = None
+        self.batched: dict[str, int] = {}
+        self.waits: dict[str, float] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def construct(self, factory: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Make the object. Whatever the constructor raises is raised here."""
+        with inside(self):
+            state = factory(*args, **kwargs)
+            if inspect.isawaitable(state):
+                state = self._run_coroutine(state)
+        self.state = state
+        marks = batching(state)
+        self.batched = {name: mark.max_size for name, mark in marks.items()}
+        self.waits = {name: mark.max_wait for name, mark in marks.items() if mark.max_wait}
+
+    def handle(self, run: list[Envelope], decode: Decode, asked: Asked) -> list[Outcome]:
+        """Handle one envelope, or a batch of one batched method. Errors become outcomes; SystemExit is raised."""
+        if run[0].method in self.batched and not run[0].function:
+            return self._handle_batch(run, decode, asked)
+        envelope = run[0]
+        try:
+            with inside(self, lambda: asked(envelope)):
+                function, args, kwargs = decode(envelope)
+                value = self._apply(envelope.method, function, args, kwargs)
+            return [Outcome(envelope, value)]
+        except SystemExit:
+            raise
+        except BaseException as error:
+            return [Outcome(envelope, None, error)]
+
+    def stopped(self) -> None:
+        """Run the object's `on_stop`, if it has one."""
+        hook = getattr(self.state, "on_stop", None)
+        try:
+            if callable(hook):
+                with inside(self):
+                    result = hook()
+                    if inspect.iscoroutine(result):
+                        self._run_coroutine(result)
+        finally:
+            if self._loop is not None:
+                self._loop.close()
+
+    def _apply(self, name: str, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if function is not None:
+            call: Callable[..., Any] = self._function(function)
+            args = (self.state, *args)
+        else:
+            call = self._method(name)
+        result = call(*args, **kwargs)
+        if inspect.iscoroutine(result):
+            return self._run_coroutine(result)
+        if inspect.isgenerator(result) or inspect.isasyncgen(result):
+            raise TypeError(
+                f"{self.ref._cls}.{name} returned a generator, which cannot leave its actor: return a list instead"
+            )
+        return result
+
+    def _function(self, function: Any) -> Callable[..., Any]:
+        if not isinstance(function, RemoteFunction):
+            return function  # type: ignore[no-any-return]
+        expected = expected_type(function)
+        if expected is not None and not isinstance(self.state, expected):
+            raise TypeError(mismatch(function, expected, type(self.state).__qualname__))
+        return function.__wrapped__
+
+    def _method(self, name: str) -> Callable[..., Any]:
+        try:
+            found = getattr(self.state, name)
+        except AttributeError as error:
+            if hasattr(type(self.state), name):
+                raise
+            kind = type(self.state).__qualname__
+            public = [key for key in dir(type(self.state)) if not key.startswith("_")]
+            raise AttributeError(f"{kind} has no method {name!r}; it has {', '.join(public) or 'none'}") from error
+        if not callable(found):
+            kind = type(self.state).__qualname__
+            raise TypeError(
+                f"{kind}.{name} is a field or property, not a method: read it with a @remote function of the {kind}"
+            )
+        return found  # type: ignore[no-any-return]
+
+    def _handle_batch(self, run: list[Envelope], decode: Decode, asked: Asked) -> list[Outcome]:
+        outcomes: dict[int, Outcome] = {}
+        calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
+        live: list[int] = []
+        for index, envelope in enumerate(run):
+            try:
+                _, args, kwargs = decode(envelope)
+                calls.append((args, kwargs))
+                live.append(index)
+            except Exception as error:
+                outcomes[index] = Outcome(envelope, None, error)
+        name = run[0].method
+        with inside(self, lambda: all(asked(envelope) for envelope in run)):
+            for index, value, error in self._results(name, calls):
+                outcomes[live[index]] = Outcome(run[live[index]], value, error)
+        return [outcomes[index] for index in range(len(run))]
+
+    def _results(self, name: str, calls: list[Any]) -> list[tuple[int, Any, BaseException | None]]:
+        method = getattr(self.state, name)
+        fit, errors, lists = gather(method, calls)
+        rows: list[tuple[int, Any, BaseException | None]] = [(index, None, error) for index, error in errors.items()]
+        if not fit:
+            return rows
+        try:
+            parameters = inspect.signature(method).parameters.values()
+            named = {p.name: lists[p.name] for p in parameters if p.kind is p.KEYWORD_ONLY}
+            placed = [lists[p.name] for p in parameters if p.name not in named]
+            result = method(*placed, **named)
+            if inspect.iscoroutine(result):
+                result = self._run_coroutine(result)
+            dealt = deal(result, len(fit), f"{self.ref._cls}.{name}")
+        except SystemExit:
+            raise
+        except BaseException as error:
+            return rows + [(index, None, error) for index in fit]
+        for index, value in zip(fit, dealt, strict=True):
+            rows.append((index, None, value) if isinstance(value, Exception) else (index, value, None))
+        return rows
+
+    def _run_coroutine(self, coroutine: Any) -> Any:
+        """Await a coroutine to its end; on a thread of its own where a loop already runs in this one."""
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+        loop = self._loop
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return loop.run_until_complete(coroutine)
+        box: list[Any] = []
+        before = here.cell, here.asked
+
+        def elsewhere() -> None:
+            here.cell, here.asked = before
+            try:
+                box.append((loop.run_until_complete(coroutine), None))
+            except BaseException as error:
+                box.append((None, error))
+
+        thread = threading.Thread(target=elsewhere, name="actorrl-coroutine")
+        thread.start()
+        thread.join()
+        value, error = box[0]
+        if error is not None:
+            raise error
+        return value

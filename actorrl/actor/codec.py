@@ -1,0 +1,203 @@
+"""How objects become bytes and objects again: one pickler that knows what the other process knows.
+
+Both engines encode every argument, result and error with `encode` and decode it with `decode`.
+
+- Arrays and tensors are written by hand: small ones as their bytes, large ones as a buffer of
+  their own. They arrive private, writable and aligned.
+- A class or function that the other side cannot import (of `__main__`, a notebook, a test) crosses
+  once per process, with a key; afterwards the key alone travels. Keys belong to objects, not to
+  names, so a redefined class is a new one, and an object that comes home is the one that left.
+- Everything else is left to the C pickler.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import itertools
+import os
+import pickle
+import sys
+import threading
+import types
+import weakref
+from collections.abc import Callable, MutableSet, Sequence
+from typing import Any
+
+import cloudpickle
+
+from .arrays import reduce_array, reduce_tensor
+
+__all__ = ["Encoded", "by_identity", "decode", "encode"]
+
+PLAIN = frozenset({int, float, str, bytes, bool, type(None)})
+_origin = f"{os.getpid():x}"
+_counter = itertools.count()
+_lock = threading.RLock()
+_keys: weakref.WeakKeyDictionary[Any, str] = weakref.WeakKeyDictionary()  # object -> key
+_own: weakref.WeakValueDictionary[str, Any] = weakref.WeakValueDictionary()  # key -> object made here
+_objects: dict[str, Any] = {}  # key -> object that arrived, kept: the sender counts on it
+_complete: set[str] = set()  # keys whose object has its state
+by_identity: weakref.WeakSet[Any] = weakref.WeakSet()
+"""Functions that are sent once however they were made: those under `@remote`."""
+
+
+class Encoded:
+    """A message body: the pickle, its large buffers, and the keys it defines on arrival."""
+
+    __slots__ = ("buffers", "data", "defines")
+
+    def __init__(self, data: bytes, buffers: Sequence[Any] = (), defines: Sequence[str] = ()) -> None:
+        self.data, self.buffers, self.defines = data, buffers, defines
+
+
+def encode(value: Any, known: MutableSet[str] | None = None) -> Encoded:
+    """Pickle `value` for a process that already has the definitions in `known`.
+
+    The caller adds `.defines` to `known` once the message is on its way.
+
+    Raises:
+        Whatever the value's own pickling raises; TypeError for a CUDA tensor or a Future.
+    """
+    if type(value) is tuple and all(type(item) in PLAIN for item in value):
+        return Encoded(pickle.dumps(value, 5))
+    stream = io.BytesIO()
+    pickler = _Pickler(stream, known if known is not None else set())
+    pickler.dump(value)
+    return Encoded(stream.getvalue(), pickler.buffers, pickler.defines)
+
+
+def encode_args(args: tuple[Any, ...], kwargs: dict[str, Any], known: MutableSet[str] | None) -> Encoded:
+    """`encode((args, kwargs))`, without the pickler's overhead for plain arguments."""
+    if not kwargs and all(type(item) in PLAIN for item in args):
+        return Encoded(pickle.dumps((args, kwargs), 5))
+    return encode((args, kwargs), known)
+
+
+def decode(data: Any, buffers: Sequence[Any] = (), known: MutableSet[str] | None = None) -> Any:
+    """The object that `encode` was given. Definitions it brings are added to `known`, the sender's."""
+    if not buffers and known is None:
+        return pickle.loads(data)
+    with _lock:
+        arrived = _arrivals.keys = []
+        try:
+            value = pickle.loads(data, buffers=buffers)
+        except BaseException:
+            for key in arrived:
+                if key not in _complete:
+                    _objects.pop(key, None)
+            raise
+        finally:
+            _arrivals.keys = []
+        if known is not None:
+            known.update(arrived)
+        return value
+
+
+class _Arrivals(threading.local):
+    keys: list[str] = []
+
+
+_arrivals = _Arrivals()
+
+
+class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+    def __init__(self, stream: io.BytesIO, known: MutableSet[str]) -> None:
+        self.buffers: list[pickle.PickleBuffer] = []
+        self.defines: list[str] = []
+        self._known = known
+        super().__init__(stream, protocol=5, buffer_callback=self.buffers.append)
+
+    def reducer_override(self, obj: Any) -> Any:
+        kind = type(obj)
+        if kind is types.FunctionType or isinstance(obj, type):
+            return self._definition(obj)
+        module = kind.__module__
+        if module == "numpy":
+            return reduce_array(obj)
+        if module.startswith("torch"):
+            return reduce_tensor(obj)
+        return super().reducer_override(obj)
+
+    def _definition(self, obj: Any) -> Any:
+        key = _keys.get(obj)
+        if key is None:
+            _register_module(obj)
+        elif key in self._known or key in self.defines:
+            return _find, (key,)
+        recipe = super().reducer_override(obj)
+        if not isinstance(recipe, tuple) or len(recipe) < 6:
+            return recipe
+        if key is None:
+            if isinstance(obj, types.FunctionType) and "<locals>" in obj.__qualname__ and obj not in by_identity:
+                return recipe  # a closure is data: its cells may differ the next time
+            key = _keys[obj] = f"{_origin}.{next(_counter)}"
+            _own[key] = obj
+        self.defines.append(key)
+        make, args, state, _, _, setter = recipe[:6]
+        return _define, (key, make, args), (key, setter, state), None, None, _set_state
+
+
+def _find(key: str) -> Any:
+    obj = _objects.get(key, _own.get(key))
+    if obj is None:
+        raise pickle.UnpicklingError(f"the definition {key} has not arrived in this process, or failed to load")
+    return obj
+
+
+def _define(key: str, make: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+    obj = _objects.get(key, _own.get(key))
+    if obj is None:
+        obj = _objects[key] = make(*args)
+        _keys[obj] = key
+        _arrivals.keys.append(key)
+    return obj
+
+
+def _set_state(obj: Any, state: tuple[str, Callable[[Any, Any], None], Any]) -> None:
+    key, setter, inner = state
+    if key in _arrivals.keys and key not in _complete:
+        setter(obj, inner)
+        _complete.add(key)
+
+
+_importable: weakref.WeakKeyDictionary[types.ModuleType, bool] = weakref.WeakKeyDictionary()
+
+
+def _register_module(obj: Any) -> None:
+    """Send the objects of a module by value where another process could not import it by its name."""
+    module = sys.modules.get(getattr(obj, "__module__", None) or "")
+    if module is None or module.__name__ == "__main__" or module in _importable:
+        return
+    _importable[module] = True
+    if not can_import(module):
+        _importable[module] = False
+        cloudpickle.register_pickle_by_value(module)
+
+
+def can_import(module: types.ModuleType) -> bool:
+    """Whether a fresh process with this sys.path finds the same module under its name."""
+    spec = getattr(module, "__spec__", None)
+    if spec is None:
+        return module.__name__ in sys.builtin_module_names
+    top, _, rest = module.__name__.partition(".")
+    if rest:
+        parent = sys.modules.get(top)
+        return parent is not None and can_import(parent)
+    for finder in sys.meta_path:
+        try:
+            found = finder.find_spec(top, None)
+        except Exception:
+            continue
+        if found is not None:
+            return found.origin == spec.origin
+    return False
+
+
+def _reset_after_fork() -> None:
+    global _origin, _lock
+    _origin, _lock = f"{os.getpid():x}", threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_reset_after_fork)

@@ -1,0 +1,78 @@
+"""How an error of a handler travels: as itself where that is possible, as a RemoteError where not.
+
+The process that failed calls `encode_error`, the one that receives calls `decode_error`. The
+traceback goes along as text and becomes the `__cause__`.
+"""
+
+from __future__ import annotations
+
+import pickle
+import traceback
+from typing import Any
+
+from ..errors import RemoteError, RemoteTraceback
+from .codec import Encoded, decode, encode
+
+__all__ = ["decode_error", "encode_error", "error_text"]
+
+
+def error_text(error: BaseException) -> str:
+    """The traceback of `error` as Python prints it, with its causes."""
+    return "".join(traceback.format_exception(type(error), error, error.__traceback__)).rstrip()
+
+
+def encode_error(error: BaseException, known: set[str] | None = None) -> tuple[bytes, tuple[str, ...]]:
+    """`error` as bytes, and the definitions they bring. Never raises."""
+    text = error_text(error)
+    name = type(error).__qualname__
+    try:
+        line = f"{name}: {error}"
+    except Exception:
+        line = name
+    for recipe in (_as_pickled, _rebuilt):
+        try:
+            body = encode(recipe(error), known)
+            if body.buffers:
+                body = Encoded(pickle.dumps(recipe(error), 5))
+            if _faithful(decode(body.data, (), set()), error):
+                return pickle.dumps((body.data, line, text), 5), tuple(body.defines)
+        except Exception:
+            continue
+    return pickle.dumps((None, line, text), 5), ()
+
+
+def decode_error(data: bytes, known: set[str] | None = None) -> BaseException:
+    """The error, with the remote traceback as its cause; a RemoteError where it cannot be rebuilt here."""
+    body, line, text = pickle.loads(data)
+    error: BaseException
+    try:
+        if body is None:
+            raise pickle.UnpicklingError
+        value = decode(body, (), known if known is not None else set())
+        error = value if isinstance(value, BaseException) else _rebuild(*value)
+    except Exception:
+        error = RemoteError(f"{line}\n\n{text}")
+    error.__cause__ = RemoteTraceback("\n" + text)
+    error.__suppress_context__ = True
+    return error
+
+
+def _as_pickled(error: BaseException) -> Any:
+    return error
+
+
+def _rebuilt(error: BaseException) -> Any:
+    # For an __init__ that does not take back `args`, the usual trap of exceptions: skip __init__.
+    return type(error), error.args, {**error.__dict__}
+
+
+def _rebuild(kind: type[BaseException], args: tuple[Any, ...], state: dict[str, Any]) -> BaseException:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
+
+def _faithful(value: Any, error: BaseException) -> bool:
+    copy = value if isinstance(value, BaseException) else _rebuild(*value)
+    return type(copy) is type(error) and repr(copy.args) == repr(error.args) and str(copy) == str(error)

@@ -1,0 +1,379 @@
+"""The inline engine: every actor lives in the caller's process and a message is a call.
+
+For debugging and for results that repeat bit for bit. A message to an idle actor runs at the call;
+one to a busy actor waits until that handler returns. Messages still pass through the pickler, so
+what works here can be sent, and the global random generators are kept apart per actor.
+
+    caller ──encode──► mailbox of the cell ──(idle? run it here)──► Outcome ──encode──► Future
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import secrets
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ..errors import DeadlockError
+from . import seeds
+from .arguments import encode_call, encode_spawn
+from .cell import Cell
+from .codec import decode, encode
+from .context import here
+from .deaths import End, died
+from .engine import ActorInfo, Call, Spawn
+from .faults import decode_error, encode_error, error_text
+from .future import DONE, Future
+from .mailbox import Envelope
+from .ref import ActorRef
+
+__all__ = ["InlineEngine"]
+
+log = logging.getLogger("actorrl")
+
+
+class _Resident:
+    """A cell and what only this engine knows of it."""
+
+    def __init__(self, cell: Cell, owner: Cell, place: int | None) -> None:
+        self.cell, self.owner, self.place = cell, owner, place
+        self.thread: int | None = None  # whose handler runs it
+        self.futures: dict[int, Future[Any]] = {}
+        self.watchers: list[Future[Any]] = []
+        self.random: dict[str, Any] | None = None
+        self.end: End | None = None
+        self.handled = 0
+        self.busy = 0.0
+        self.born = time.monotonic()
+
+
+class InlineEngine:
+    """See the module. Safe to use from several threads: an actor runs on one at a time."""
+
+    def __init__(self, seed: int | None = None) -> None:
+        self.token = secrets.token_hex(8)
+        self.seed = secrets.randbits(63) if seed is None else seed
+        self._residents: dict[int, _Resident] = {}
+        self._names: dict[str, ActorRef[Any]] = {}
+        self._numbers = itertools.count(1)
+        self._calls = itertools.count(1)
+        self._lock = threading.RLock()
+        self._moved = threading.Condition(self._lock)
+        self._root = Cell(ActorRef(self.token, 0, 0, "the program"), "raise", self.seed, ())
+
+    # -- spawning and ending ---------------------------------------------------------------------
+
+    def spawn(self, spawn: Spawn) -> ActorRef[Any]:
+        body = encode_spawn(spawn)
+        owner = self._owner()
+        kind = spawn.factory if isinstance(spawn.factory, type) else None
+        name, cls = spawn.options.name, getattr(spawn.factory, "__qualname__", type(spawn.factory).__qualname__)
+        with self._lock:
+            if name in self._names:
+                raise ValueError(f"the name {name!r} is taken by {self._names[name]!r}")
+            ref: ActorRef[Any] = ActorRef(self.token, 0, next(self._numbers), cls, name, kind)
+            path = (*owner.path, owner.spawned)
+            owner.spawned += 1
+            owner.children.append(ref)
+            resident = _Resident(Cell(ref, spawn.options.on_failure, self.seed, path), owner, spawn.place)
+            self._residents[ref._actor] = resident
+            if name is not None:
+                self._names[name] = ref
+        self._occupy(resident, lambda: self._construct(resident, body))
+        return ref
+
+    def _construct(self, resident: _Resident, body: Any) -> None:
+        seeds.reseed(self.seed, resident.cell.path)
+        try:
+            factory, args, kwargs = decode(body.data, body.buffers, set())
+            resident.cell.construct(factory, args, kwargs)
+        except BaseException as error:
+            exitcode = _exit_code(error) if isinstance(error, SystemExit) else 1
+            self._end(resident, "constructor failed", exitcode=exitcode, error=encode_error(error)[0])
+
+    def stop(self, ref: ActorRef[Any], timeout: float) -> None:
+        resident = self._resident(ref)
+        if resident is None or resident.end is not None:
+            return
+        resident.cell.mailbox.close()
+        if resident.thread is None:
+            self._occupy(resident, lambda: None)
+            return
+        if resident.thread == threading.get_ident():
+            if here.cell is resident.cell:
+                return  # inside itself: it ends when this handler returns
+            raise DeadlockError(f"stop({ref!r}) waits for a handler of it that runs below this call")
+        deadline = time.monotonic() + timeout
+        with self._moved:
+            while resident.end is None:
+                if not self._moved.wait(max(0.0, deadline - time.monotonic())) and time.monotonic() >= deadline:
+                    break
+        if resident.end is None:
+            self._end(resident, "killed")
+            raise TimeoutError(f"{ref!r} did not stop within {timeout} s and was given up")
+
+    def kill(self, ref: ActorRef[Any]) -> None:
+        resident = self._resident(ref)
+        if resident is not None and resident.end is None:
+            self._end(resident, "killed")
+
+    def _end(self, resident: _Resident, reason: str, **how: Any) -> None:
+        cell = resident.cell
+        with self._moved:
+            if resident.end is not None:
+                return
+            ref = cell.ref
+            end = resident.end = End(ref._actor, reason, ref._cls, ref._name, os.getpid(), **how)
+            if ref._name is not None:
+                self._names.pop(ref._name, None)
+            queued = {envelope.call_id for envelope in cell.mailbox.drain()}
+            pending = list(resident.futures.items())
+            resident.futures.clear()
+            self._moved.notify_all()
+        for call_id, future in pending:
+            future._settle(None, died(end, future._label, call_id not in queued))
+        for watcher in resident.watchers:
+            watcher._settle(died(end, None, None))
+        for child in list(cell.children):
+            self._leave(child)
+        if not end.orderly and not pending:
+            self._fail(resident, died(end, None, None), key=ref._actor)
+
+    def _leave(self, child: ActorRef[Any]) -> None:
+        resident = self._resident(child)
+        if resident is not None and resident.end is None:
+            self._end(resident, "owner ended")
+
+    # -- messages --------------------------------------------------------------------------------
+
+    def call(self, call: Call) -> Future[Any]:
+        body = encode_call(call)
+        future: Future[Any] = Future(self, f"{call.ref._cls}.{call.method}", next(self._calls), call.ref._actor)
+        self._post(call, body, future)
+        return future
+
+    def tell(self, call: Call) -> None:
+        self._post(call, encode_call(call), None)
+
+    def _post(self, call: Call, body: Any, future: Future[Any] | None) -> None:
+        resident = self._resident(call.ref)
+        call_id = future._call_id if future is not None else 0
+        with self._lock:
+            alive = resident is not None and resident.end is None
+            if alive:
+                assert resident is not None
+                envelope = Envelope(0, call_id, call.method, call.function is not None, body)
+                alive = resident.cell.mailbox.put(envelope)
+                if alive and future is not None:
+                    resident.futures[call_id] = future
+        if not alive:
+            self._refuse(call, resident, future)
+            return
+        assert resident is not None
+        self._occupy(resident, lambda: None)
+
+    def _refuse(self, call: Call, resident: _Resident | None, future: Future[Any] | None) -> None:
+        ref = call.ref
+        end = resident.end if resident is not None else None
+        if end is None:
+            reason = "stopped" if resident is not None else "system shut down"
+            end = End(ref._actor, reason, ref._cls, ref._name, None)
+        if resident is not None:  # whoever reads this future receives the failure
+            resident.owner.failures[:] = [row for row in resident.owner.failures if row[0] != ref._actor]
+        error = died(end, call.method, False)
+        if future is None:
+            log.error("the message %s was not delivered: %s", call.method, error)
+        else:
+            future._settle(None, error)
+
+    def _occupy(self, resident: _Resident, first: Callable[[], None]) -> None:
+        """Run `first` and then all that is queued, unless the actor is busy already."""
+        with self._lock:
+            if resident.thread is not None or resident.end is not None:
+                return
+            resident.thread = threading.get_ident()
+        outside = seeds.save()
+        if resident.random is not None:
+            seeds.load(resident.random)
+        try:
+            first()
+            while resident.end is None and self._next(resident):
+                pass
+        finally:
+            resident.random = seeds.save()
+            seeds.load(outside)
+            with self._moved:
+                resident.thread = None
+                self._moved.notify_all()
+        if resident.end is None and len(resident.cell.mailbox):
+            self._occupy(resident, lambda: None)
+
+    def _next(self, resident: _Resident) -> bool:
+        cell = resident.cell
+        with self._lock:
+            run = cell.mailbox.take(cell.batched)
+        if not run:
+            if cell.mailbox.closed:
+                self._finish(resident)
+            return False
+        began = time.perf_counter()
+        try:
+            outcomes = cell.handle(run, _decode, self._asked(resident))
+        except SystemExit as exit_:
+            self._end(resident, "exited", exitcode=_exit_code(exit_), running=run[0].method)
+            return False
+        resident.busy += time.perf_counter() - began
+        resident.handled += len(run)
+        for outcome in outcomes:
+            self._answer(resident, *outcome)
+        return True
+
+    def _answer(self, resident: _Resident, envelope: Envelope, value: Any, error: BaseException | None) -> None:
+        if error is None and envelope.call_id:
+            try:
+                body = encode(value)
+                value = decode(body.data, body.buffers, set())
+            except Exception as failure:
+                label = f"{resident.cell.ref._cls}.{envelope.method}"
+                error = TypeError(f"the result of {label} cannot be sent: {failure}")
+                error.__cause__ = failure
+        if error is not None:
+            error = decode_error(encode_error(error)[0])
+        if envelope.call_id:
+            future = resident.futures.pop(envelope.call_id, None)
+            if future is not None:
+                future._settle(value, error)
+        elif error is not None:
+            self._fail(resident, error)
+
+    def _asked(self, resident: _Resident) -> Callable[[Envelope], bool]:
+        def asked(envelope: Envelope) -> bool:
+            future = resident.futures.get(envelope.call_id)
+            return future is not None and future.cancelled()
+
+        return asked
+
+    def _finish(self, resident: _Resident) -> None:
+        cell = resident.cell
+        try:
+            cell.stopped()
+        except BaseException as error:
+            self._fail(resident, decode_error(encode_error(error)[0]))
+        for child in list(cell.children):
+            self.stop(child, 10.0)
+        self._end(resident, "stopped")
+
+    def _fail(self, resident: _Resident, error: BaseException, key: Any = None) -> None:
+        log.error("%r failed and nobody waits for the answer:\n%s", resident.cell.ref, error_text(error))
+        if resident.cell.on_failure == "raise":
+            resident.owner.failures.append((key, error))
+        elif resident.cell.on_failure == "stop":
+            if resident.owner is self._root:
+                raise SystemExit(1)
+            owner = self._residents[resident.owner.ref._actor]
+            self._end(owner, "exited", exitcode=1)
+
+    # -- waiting ---------------------------------------------------------------------------------
+
+    def block(self, future: Future[Any], deadline: float | None) -> None:
+        self.block_any([future], 1, deadline)
+
+    def block_any(self, futures: Sequence[Future[Any]], count: int, deadline: float | None) -> None:
+        me = threading.get_ident()
+        with self._moved:
+            while sum(future._state in DONE for future in futures) < count:
+                pending = [future for future in futures if future._state not in DONE]
+                stuck = [future for future in pending if self._runs_on(future, me)]
+                if len(futures) - len(stuck) < count:
+                    for future in stuck:
+                        future.cancel()
+                    labels = ", ".join(future._label for future in stuck)
+                    raise DeadlockError(
+                        f"{here.cell.ref if here.cell else 'the program'} waits for {labels}, which can only run "
+                        "after the handler that waits here: do not fetch it inside, or return first"
+                    )
+                left = None if deadline is None else deadline - time.monotonic()
+                if left is not None and left <= 0:
+                    return
+                self._moved.wait(left)
+
+    def _runs_on(self, future: Future[Any], thread: int) -> bool:
+        resident = self._residents.get(future._actor)
+        return resident is not None and resident.thread == thread
+
+    def hurry(self, future: Future[Any]) -> None:
+        """Nothing to hurry: what can run has run."""
+
+    def later(self, work: Callable[[], None]) -> None:
+        work()
+
+    def withdraw(self, future: Future[Any]) -> None:
+        resident = self._residents.get(future._actor)
+        if resident is not None:
+            with self._moved:
+                if resident.cell.mailbox.cancel(0, future._call_id):
+                    resident.futures.pop(future._call_id, None)
+                self._moved.notify_all()
+
+    def raise_failures(self) -> None:
+        owner = self._owner()
+        if owner.failures:
+            raise owner.failures.pop(0)[1]
+
+    # -- the rest --------------------------------------------------------------------------------
+
+    def watch(self, ref: ActorRef[Any]) -> Future[Any]:
+        future: Future[Any] = Future(self, f"watch({ref!r})", next(self._calls), 0)
+        resident = self._resident(ref)
+        if resident is None:
+            future._settle(died(End(ref._actor, "system shut down", ref._cls, ref._name, None), None, None))
+        elif resident.end is not None:
+            future._settle(died(resident.end, None, None))
+        else:
+            resident.watchers.append(future)
+        return future
+
+    def find(self, name: str) -> ActorRef[Any]:
+        try:
+            return self._names[name]
+        except KeyError:
+            raise LookupError(f"no actor is named {name!r}; named are: {', '.join(self._names) or 'none'}") from None
+
+    def actors(self) -> list[ActorInfo]:
+        rows = []
+        for resident in list(self._residents.values()):
+            if resident.end is None:
+                ref, age = resident.cell.ref, time.monotonic() - resident.born
+                state = "running" if resident.thread is not None else "idle"
+                share = min(1.0, resident.busy / age) if age else 0.0
+                queue = len(resident.cell.mailbox)
+                rows.append(
+                    ActorInfo(ref._name, ref._cls, os.getpid(), resident.place, state, queue, resident.handled, share, 0)
+                )
+        return rows
+
+    def shutdown(self, timeout: float) -> None:
+        for child in list(self._root.children):
+            self.stop(child, timeout)
+        self.raise_failures()
+
+    def _owner(self) -> Cell:
+        return here.cell if here.cell is not None else self._root
+
+    def _resident(self, ref: ActorRef[Any]) -> _Resident | None:
+        return self._residents.get(ref._actor) if ref._token == self.token else None
+
+
+def _decode(envelope: Envelope) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:
+    body = decode(envelope.body.data, envelope.body.buffers, set())
+    return body if envelope.function else (None, *body)
+
+
+def _exit_code(error: SystemExit) -> int:
+    if error.code is None:
+        return 0
+    return error.code if isinstance(error.code, int) else 1

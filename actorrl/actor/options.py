@@ -1,0 +1,95 @@
+"""What an actor can be told at its spawn: the options, their defaults and their checks.
+
+`remote.py` and `placement.py` read options from users; the engines get one frozen `Options`.
+Options of the place (threads, cpus, env) belong to the process, the others to the actor.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+__all__ = ["Options", "check_place"]
+
+LATER = ("max_restarts", "restart_window", "backoff", "checkpoint", "mailbox", "on_full", "gpus", "resources")
+ON_FAILURE = ("raise", "ignore", "stop")
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of one spawn."""
+
+    name: str | None = None
+    """A name that `get_actor` finds; unique in the system."""
+    max_restarts: int = 0
+    """How often a dead actor is started again within `restart_window` seconds."""
+    restart_window: float = 60.0
+    """The window of `max_restarts`, in seconds."""
+    backoff: float = 0.1
+    """Seconds before the first restart; doubles with each."""
+    checkpoint: int | None = None
+    """Ask for `get_state()` after every so many messages."""
+    mailbox: int = 1024
+    """How many messages of one process may wait at the actor."""
+    on_full: str = "block"
+    """What a sender to a full mailbox does: "block" or "raise"."""
+    on_failure: str = "raise"
+    """What a failure that nobody can receive does to the owner: "raise", "ignore" or "stop"."""
+    threads: int | None = None
+    """Threads of BLAS and torch in the actor's process; 1 unless said otherwise."""
+    cpus: tuple[int, ...] | None = None
+    """The CPUs the process may run on (its affinity)."""
+    env: Mapping[str, str] | None = None
+    """Environment variables of the process, on top of the driver's."""
+    gpus: float | None = None
+    """GPUs of the place (Ray)."""
+    resources: Mapping[str, float] | None = None
+    """Custom resources of the place (Ray)."""
+
+    def override(self, changes: Mapping[str, Any]) -> Options:
+        """These options with `changes` on top. TypeError for an unknown name, ValueError for a bad value."""
+        known = [field.name for field in fields(self)]
+        for key in changes:
+            if key not in known:
+                near = difflib.get_close_matches(key, known, n=1)
+                hint = f"; did you mean {near[0]!r}?" if near else f"; the options are {', '.join(known)}"
+                raise TypeError(f"an actor has no option {key!r}{hint}")
+        changes = dict(changes)
+        if changes.get("cpus") is not None:
+            cpus = changes["cpus"]
+            changes["cpus"] = tuple([cpus] if isinstance(cpus, int) else cpus)
+        if changes.get("env") is not None:
+            changes["env"] = {str(key): str(value) for key, value in changes["env"].items()}
+        options = replace(self, **changes)
+        options._check()
+        return options
+
+    def _check(self) -> None:
+        for key in LATER:
+            if getattr(self, key) != getattr(Options, key):
+                raise NotImplementedError(f"the option {key!r} is not built yet: leave it at its default")
+        if self.on_failure not in ON_FAILURE:
+            raise ValueError(f"on_failure must be one of {', '.join(ON_FAILURE)}; got {self.on_failure!r}")
+        if self.name is not None and not (isinstance(self.name, str) and self.name):
+            raise TypeError(f"an actor's name must be a non-empty str; got {self.name!r}")
+        if self.threads is not None and (not isinstance(self.threads, int) or self.threads < 1):
+            raise ValueError(f"threads must be an int of at least 1; got {self.threads!r}")
+
+    @property
+    def place(self) -> dict[str, Any]:
+        """The options that belong to the place and were given, plain enough for any pickler."""
+        given = {key: asdict(self)[key] for key in ("threads", "cpus", "env")}
+        return {key: value for key, value in given.items() if value is not None}
+
+
+def check_place(place: Any) -> int | None:
+    """`place` if it is one: None, or an int of at least 0."""
+    if place is None or (isinstance(place, int) and not isinstance(place, bool) and place >= 0):
+        return place
+    if isinstance(place, int) and not isinstance(place, bool):
+        raise ValueError(f"a place is None or an int of at least 0; got {place}")
+    if isinstance(place, str):
+        raise ValueError(f"a str names a node of a Ray cluster and this engine has none; place {place!r} must be an int")
+    raise TypeError(f"a place is None or an int of at least 0; got {place!r} ({type(place).__name__})")

@@ -1,0 +1,201 @@
+"""`@remote`: functions that take an actor for their struct, and classes that can be spawned.
+
+A decorated function stays a function, a decorated class stays the class it was: on plain objects
+both just run, here. Spawning itself is `placement.py`'s.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import sys
+import typing
+from collections.abc import Callable, Mapping
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
+
+from . import engine as _seam
+from .codec import by_identity, can_import
+from .future import Future
+from .options import Options
+from .ref import ActorRef
+
+__all__ = ["RemoteFunction", "class_options", "expected_type", "remote"]
+
+A = TypeVar("A")
+P = ParamSpec("P")
+R = TypeVar("R")
+C = TypeVar("C", bound=type)
+OPTIONS = "__actorrl_options__"
+
+
+class RemoteFunction(Generic[A, P, R]):
+    """A function whose first parameter may be an actor: then the call is a message to it.
+
+    With a plain object the function runs here, as it would without the decorator.
+    """
+
+    __wrapped__: Callable[..., R]
+
+    def __init__(self, function: Callable[Concatenate[A, P], R]) -> None:
+        functools.update_wrapper(self, function)
+        by_identity.add(function)
+        self._first = next(iter(inspect.signature(function).parameters))
+
+    @overload
+    def __call__(self, actor: ActorRef[A], /, *args: P.args, **kwargs: P.kwargs) -> Future[R]: ...
+    @overload
+    def __call__(self, struct: A, /, *args: P.args, **kwargs: P.kwargs) -> R: ...
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        first = args[0] if args else kwargs.get(self._first)
+        if not isinstance(first, ActorRef):
+            return self.__wrapped__(*args, **kwargs)
+        return _seam.engine().call(self._message(first, args, kwargs))
+
+    def tell(self, *args: Any, **kwargs: Any) -> None:
+        """Send the message one way: no Future is made. TypeError if the first argument is no ActorRef."""
+        first = args[0] if args else kwargs.get(self._first)
+        if not isinstance(first, ActorRef):
+            kind = type(first).__name__
+            raise TypeError(f"{self.__name__}.tell() sends to an actor: {self._first!r} must be an ActorRef, got {kind}")
+        _seam.engine().tell(self._message(first, args, kwargs))
+
+    def _message(self, ref: ActorRef[Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> _seam.Call:
+        if args:
+            args = args[1:]
+        else:
+            kwargs = {key: value for key, value in kwargs.items() if key != self._first}
+        if ref._kind is not None:
+            expected = expected_type(self)
+            if expected is not None and not issubclass(ref._kind, expected):
+                raise TypeError(mismatch(self, expected, ref._cls))
+        return _seam.Call(ref, self.__name__, self, args, kwargs)
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        return self if instance is None else functools.partial(self, instance)
+
+    def __reduce__(self) -> Any:
+        if _lives_under_its_name(self):
+            return self.__qualname__
+        return RemoteFunction, (self.__wrapped__,)
+
+    def __repr__(self) -> str:
+        return f"<remote function {self.__qualname__}>"
+
+
+def _lives_under_its_name(function: Any) -> bool:
+    module = sys.modules.get(function.__module__)
+    if module is None or module.__name__ == "__main__" or not can_import(module):
+        return False
+    found: Any = module
+    for part in function.__qualname__.split("."):
+        found = getattr(found, part, None)
+    return found is function
+
+
+def expected_type(function: RemoteFunction[Any, Any, Any]) -> type | None:
+    """The class the first parameter is annotated with; None where it does not resolve to one."""
+    wrapped = function.__wrapped__
+    try:
+        hint = typing.get_type_hints(wrapped).get(function._first)
+    except Exception:
+        hint = getattr(wrapped, "__annotations__", {}).get(function._first)
+    hint = typing.get_origin(hint) or hint
+    if not isinstance(hint, type):
+        return None
+    if getattr(hint, "_is_protocol", False) and not getattr(hint, "_is_runtime_protocol", False):
+        return None
+    return hint
+
+
+def mismatch(function: RemoteFunction[Any, Any, Any], expected: type, found: str) -> str:
+    """What to say when the actor is of another class than the function is for."""
+    return f"{function.__name__}() is for actors of {expected.__qualname__}, and this one is of {found}"
+
+
+class _Remote:
+    """The attribute `remote` of a decorated class: spawns the class it is read from."""
+
+    def __get__(self, instance: Any, owner: type) -> Callable[..., ActorRef[Any]]:
+        return Configured(owner, class_options(owner)).remote
+
+
+class _Options:
+    """The attribute `options` of a decorated class: the same class with other options."""
+
+    def __get__(self, instance: Any, owner: type) -> Callable[..., Configured]:
+        def options(**changes: Any) -> Configured:
+            return Configured(owner, class_options(owner).override(changes))
+
+        return options
+
+
+class Configured:
+    """A class with options of its own for the next spawns; `.remote(...)` spawns."""
+
+    def __init__(self, cls: Callable[..., Any], options: Options) -> None:
+        self.cls = cls
+        self._options = options
+
+    def remote(self, *args: Any, **kwargs: Any) -> ActorRef[Any]:
+        """Spawn the class in a process of its own; the arguments are the constructor's."""
+        spawn = _seam.Spawn(None, self.cls, args, kwargs, self._options)
+        return _seam.engine(spawning=True).spawn(spawn)
+
+    def options(self, **changes: Any) -> Configured:
+        """The same with more options."""
+        return Configured(self.cls, self._options.override(changes))
+
+
+def class_options(cls: Any) -> Options:
+    """The options a class was decorated with, its bases' where it was not; the defaults for anything else."""
+    found = getattr(cls, OPTIONS, None) if isinstance(cls, type) else None
+    return Options(**found) if found is not None else Options()
+
+
+@overload
+def remote(target: C, /) -> C: ...
+@overload
+def remote(target: Callable[Concatenate[A, P], R], /) -> RemoteFunction[A, P, R]: ...
+@overload
+def remote(**options: Any) -> Callable[[C], C]: ...
+
+
+def remote(target: Any = None, /, **options: Any) -> Any:
+    """Make a function or a class usable with actors.
+
+    On a function, the first parameter may then be an ActorRef: the call becomes a message and
+    returns a Future. On a class, `Cls.remote(...)` spawns and `Cls.options(...)` changes the options;
+    the class is otherwise untouched.
+
+    Args:
+        target: the function or class.
+        options: for a class, what every spawn of it is told; see `Options`.
+
+    Raises:
+        TypeError: for an option that does not exist, for options on a function, or for a class
+            that has a `remote` or `options` of its own.
+    """
+    if target is None:
+        Options().override(options)
+        return lambda cls: _decorate_class(cls, options)
+    if isinstance(target, type):
+        return _decorate_class(target, {})
+    if isinstance(target, RemoteFunction) or not callable(target):
+        raise TypeError(f"@remote is for a class or a function; got {target!r}")
+    if not inspect.signature(target).parameters:
+        raise TypeError(f"@remote function {target.__name__}() needs a first parameter: the actor it is for")
+    return RemoteFunction(target)
+
+
+def _decorate_class(cls: Any, options: Mapping[str, Any]) -> Any:
+    if not isinstance(cls, type):
+        raise TypeError(f"@remote(...) with options is for a class; got {cls!r}")
+    taken = [name for name in ("remote", "options") if name in vars(cls)]
+    if taken:
+        raise TypeError(f"@remote would hide {cls.__qualname__}.{taken[0]}: use startat(place, {cls.__name__}, ...) instead")
+    inherited = dict(getattr(cls, OPTIONS, {}))
+    setattr(cls, OPTIONS, {**inherited, **options})
+    cls.remote = _Remote()  # type: ignore[attr-defined]
+    cls.options = _Options()  # type: ignore[attr-defined]
+    return cls
