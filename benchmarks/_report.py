@@ -55,7 +55,7 @@ def machine() -> dict[str, Any]:
         "cpu": cpu,
         "cores": os.cpu_count(),
         "load": round(os.getloadavg()[0], 2),
-        "system": f"{platform.system()} {platform.release().split("-")[0]}",
+        "system": f"{platform.system()} {platform.release()}".split("-")[0],
         "python": platform.python_version(),
         "date": datetime.date.today().isoformat(),
         "versions": versions,
