@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from .batched import batching, deal, gather
 from .context import here, inside
 from .mailbox import Envelope, Mailbox
-from .remote import RemoteFunction, expected_type, mismatch
+from .remote import RemoteFunction, expected_types, mismatch
 
 if TYPE_CHECKING:
     from .ref import ActorRef
@@ -108,8 +108,8 @@ class Cell:
     def _function(self, function: Any) -> Callable[..., Any]:
         if not isinstance(function, RemoteFunction):
             return function  # type: ignore[no-any-return]
-        expected = expected_type(function)
-        if expected is not None and not isinstance(self.state, expected):
+        expected = expected_types(function)
+        if expected and not isinstance(self.state, expected):
             raise TypeError(mismatch(function, expected, type(self.state).__qualname__))
         return function.__wrapped__
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 import sys
+import types
 import typing
 from collections.abc import Callable, Mapping
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
@@ -19,7 +20,7 @@ from .future import Future
 from .options import Options
 from .ref import ActorRef
 
-__all__ = ["RemoteFunction", "class_options", "expected_type", "remote"]
+__all__ = ["RemoteFunction", "class_options", "expected_types", "remote"]
 
 A = TypeVar("A")
 P = ParamSpec("P")
@@ -66,8 +67,8 @@ class RemoteFunction(Generic[A, P, R]):
         else:
             kwargs = {key: value for key, value in kwargs.items() if key != self._first}
         if ref._kind is not None:
-            expected = expected_type(self)
-            if expected is not None and not issubclass(ref._kind, expected):
+            expected = expected_types(self)
+            if expected and not issubclass(ref._kind, expected):
                 raise TypeError(mismatch(self, expected, ref._cls))
         return _seam.Call(ref, self.__name__, self, args, kwargs)
 
@@ -93,24 +94,31 @@ def _lives_under_its_name(function: Any) -> bool:
     return found is function
 
 
-def expected_type(function: RemoteFunction[Any, Any, Any]) -> type | None:
-    """The class the first parameter is annotated with; None where it does not resolve to one."""
+def expected_types(function: RemoteFunction[Any, Any, Any]) -> tuple[type, ...]:
+    """The classes the first parameter is annotated with; empty where every actor will do."""
     wrapped = function.__wrapped__
     try:
         hint = typing.get_type_hints(wrapped).get(function._first)
-    except Exception:
+    except Exception:  # a name that does not resolve here: the actor, or nobody, can tell
         hint = getattr(wrapped, "__annotations__", {}).get(function._first)
+    members = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
+    found = [_as_class(member) for member in members]
+    return () if None in found else tuple(kind for kind in found if kind is not None)
+
+
+def _as_class(hint: Any) -> type | None:
     hint = typing.get_origin(hint) or hint
-    if not isinstance(hint, type):
+    if not isinstance(hint, type) or hint in (Any, object):
         return None
-    if getattr(hint, "_is_protocol", False) and not getattr(hint, "_is_runtime_protocol", False):
+    if getattr(hint, "_is_protocol", False):
         return None
     return hint
 
 
-def mismatch(function: RemoteFunction[Any, Any, Any], expected: type, found: str) -> str:
+def mismatch(function: RemoteFunction[Any, Any, Any], expected: tuple[type, ...], found: str) -> str:
     """What to say when the actor is of another class than the function is for."""
-    return f"{function.__name__}() is for actors of {expected.__qualname__}, and this one is of {found}"
+    wanted = " or ".join(kind.__qualname__ for kind in expected)
+    return f"{function.__name__}() is for actors of {wanted}, and this one is of {found}"
 
 
 class _Remote:

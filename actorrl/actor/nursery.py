@@ -1,0 +1,495 @@
+"""The nursery: the process that starts the actors' processes, watches them, and cleans up after all.
+
+One thread, no sockets of zmq, no user code: it is always there to answer. It has imported what is
+heavy, so an actor starts as a fork of it in milliseconds; it watches the driver, so nothing outlives it.
+
+    driver ══ Popen ══► nursery ══ fork ══► actor's process ══► whatever that starts
+       └──── line ─────────┘ └────── line ──────┘                (killed with its group)
+
+Every process hears from here who has ended. The nursery keeps one `_Worker` per process and leaves
+the bookkeeping of actors to registry.py.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import json
+import mmap
+import os
+import selectors
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from .control import Line
+from .deaths import End, signal_name
+from .launch import Child, fork_worker, needs_fresh_start, start_worker
+from .registry import DRIVER, Entry, Kill, Order, Registry, Tell
+from .status import SIZE, read, read_started
+from .worker import Settings, forked
+
+__all__ = ["Nursery", "main"]
+
+INQUIRY = 0.25
+"""Seconds that the processes get to say who had calls open to a dead actor."""
+
+
+class _Worker:
+    """One process of actors."""
+
+    def __init__(self, number: int, place: int | None, options: dict[str, Any]) -> None:
+        self.number, self.place, self.options = number, place, options
+        self.page_fd = _anonymous_file()
+        self.page = mmap.mmap(self.page_fd, SIZE)
+        ours, self.theirs = socket.socketpair()
+        self.line = Line(ours)
+        self.life_read, self.life_write = os.pipe()
+        self.child: Child | None = None
+        self.killed: str | None = None  # why we killed it
+        self.ends: dict[int, End] = {}  # told by the worker, published once the process is gone
+
+    def close_in_child(self) -> None:
+        """Close what belongs to the nursery alone."""
+        self.line.close()
+        os.close(self.life_write)
+
+    def close(self) -> None:
+        self.line.close()
+        os.close(self.life_write)
+        self.page.close()
+
+
+def _anonymous_file() -> int:
+    if hasattr(os, "memfd_create"):
+        fd = os.memfd_create("actorrl", os.MFD_CLOEXEC)
+    else:
+        fd, path = tempfile.mkstemp()
+        os.unlink(path)
+    os.ftruncate(fd, SIZE)
+    return fd
+
+
+class Nursery:
+    """See the module."""
+
+    def __init__(self, settings: dict[str, Any]) -> None:
+        self.directory: str = settings["directory"]
+        self.token: str = settings["token"]
+        self.driver_pid: int = settings["driver"]
+        self.registry = Registry(settings["first"])
+        self._next = settings["first"]
+        self.driver = Line(socket.socket(fileno=settings["line"]))
+        self.workers: dict[int, _Worker] = {}
+        self.places: dict[int, int] = {}
+        self.deadlines: dict[int, float] = {}  # actor -> when its inquiry ends
+        self.selector = selectors.DefaultSelector()
+        self.selector.register(self.driver, selectors.EVENT_READ, DRIVER)
+        self.preload(["numpy", "cloudpickle", "zmq", *settings["preload"]])
+
+    # -- the loop --------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Serve until the driver hangs up or dies, then end everything."""
+        self._watch_driver()
+        self._watch_children()
+        try:
+            while self._driver_lives():
+                for key, _ in self.selector.select(self._pause()):
+                    if key.data == "children":
+                        _empty(key.fd)
+                        self._reap()
+                    elif key.data == "driver died":
+                        return
+                    elif not self._listen(key.data):
+                        return
+                self._conclude()
+        finally:
+            self._end_everything()
+
+    def _pause(self) -> float:
+        if self.deadlines:
+            return max(0.0, min(self.deadlines.values()) - time.monotonic())
+        return 0.5 if self._poll_driver or any(w.line._outbound for w in self.workers.values()) else 3600.0
+
+    def _listen(self, number: int) -> bool:
+        """Take the messages of one process. False if the driver hung up."""
+        line = self.driver if number == DRIVER else self.workers[number].line
+        messages, alive = line.receive()
+        for message in messages:
+            if message[0] == "bye":
+                return False
+            getattr(self, f"_on_{message[0]}")(number, *message[1:])
+        if not alive:
+            if number == DRIVER:
+                return False
+            self.selector.unregister(line)
+        return True
+
+    def _conclude(self) -> None:
+        now = time.monotonic()
+        for actor in [actor for actor, deadline in self.deadlines.items() if deadline <= now]:
+            del self.deadlines[actor]
+            self._carry_out(self.registry.conclude(actor))
+        for worker in self.workers.values():
+            worker.line.flush()
+        self.driver.flush()
+
+    def _carry_out(self, orders: list[Order]) -> None:
+        for order in orders:
+            if isinstance(order, Kill):
+                self._kill(order.process, "owner ended")
+            elif order.process is None:
+                for line in self._lines():
+                    line.send(*order.message)
+            else:
+                self._tell(order)
+
+    def _tell(self, order: Tell) -> None:
+        assert order.process is not None
+        if order.message[0] == "unreceived":
+            self.deadlines.pop(order.message[1].actor, None)
+        if order.process == DRIVER:
+            self.driver.send(*order.message)
+        elif order.process in self.workers:
+            self.workers[order.process].line.send(*order.message)
+        elif order.message[0] == "unreceived":  # its owner's process is gone as well: the driver logs it
+            self.driver.send("log", f"{order.message[1]} and its owner had ended before")
+
+    def _lines(self) -> list[Line]:
+        return [self.driver, *(worker.line for worker in self.workers.values())]
+
+    # -- requests --------------------------------------------------------------------------------
+
+    def _answer(self, number: int, request: int, error: Exception | None, value: Any = None) -> None:
+        line = self.driver if number == DRIVER else self.workers[number].line
+        line.send("answer", request, error, value)
+
+    def _on_spawn(self, number: int, request: int, wish: dict[str, Any]) -> None:
+        try:
+            self.registry.check_name(wish["name"])
+            worker = self._worker_for(wish)
+        except Exception as error:
+            self._answer(number, request, error if isinstance(error, ValueError) else OSError(str(error)))
+            return
+        entry = self.registry.add(
+            worker.number, wish["place"], wish["name"], wish["cls"], wish["owner"], number, wish["on_failure"]
+        )
+        assert worker.child is not None
+        self._answer(number, request, None, (entry.actor, worker.number, worker.child.pid))
+
+    def _on_find(self, number: int, request: int, name: str) -> None:
+        try:
+            entry = self.registry.find(name)
+        except LookupError as error:
+            self._answer(number, request, error)
+        else:
+            self._answer(number, request, None, (entry.process, entry.actor, entry.cls, entry.name))
+
+    def _on_alive(self, number: int, request: int, actor: int) -> None:
+        known = actor in self.registry.entries
+        end = None if known else self.registry.ends.get(actor) or End(actor, "stopped", "an actor", None, None)
+        self._answer(number, request, None, end)
+
+    def _on_actors(self, number: int, request: int) -> None:
+        rows = []
+        for entry in self.registry.entries.values():
+            worker = self.workers[entry.process]
+            reading = read(worker.page, entry.actor)
+            fields = reading[:4] if reading else ("starting", 0, 0, 0.0)
+            assert worker.child is not None
+            rows.append((entry.name, entry.cls, worker.child.pid, entry.place, *fields, 0))
+        self._answer(number, request, None, rows)
+
+    def _on_kill(self, number: int, request: int, actor: int) -> None:
+        entry = self.registry.entries.get(actor)
+        if entry is not None:
+            self._kill(entry.process, "killed")
+        self._answer(number, request, None)
+
+    # -- news from the workers -------------------------------------------------------------------
+
+    def _on_ended(self, number: int, end: End) -> None:
+        """An actor has ended in its process. Where the process ends with it, the news waits for that."""
+        worker = self.workers[number]
+        if worker.place is None:
+            worker.ends[end.actor] = end
+        else:
+            self._publish(end._replace(started=read_started(worker.page, end.actor)))
+
+    def _on_had(self, number: int, actor: int, count: int) -> None:
+        self._carry_out(self.registry.had(actor, number, count))
+        if actor not in self.registry._inquiries:
+            self.deadlines.pop(actor, None)
+
+    def _on_log(self, number: int, text: str) -> None:
+        self.driver.send("log", text)
+
+    def _on_failure(self, number: int, owner_process: int, *failure: Any) -> None:
+        self._tell(Tell(owner_process, ("failure", *failure)))
+
+    def _on_end_owner(self, number: int, owner: int) -> None:
+        """A failure whose `on_failure` is "stop": the owner ends too."""
+        entry = self.registry.entries.get(owner)
+        if entry is None:
+            self.driver.send("abort")
+        else:
+            self._kill(entry.process, None)
+
+    # -- processes -------------------------------------------------------------------------------
+
+    def _worker_for(self, wish: dict[str, Any]) -> _Worker:
+        place, options = wish["place"], wish["options"]
+        if place in self.places:
+            worker = self.workers[self.places[place]]
+            for key, value in options.items():
+                have = worker.options.get(key, 1 if key == "threads" else None)
+                if value != have:
+                    raise ValueError(f"place {place} was made with {key}={have!r}; it cannot have {key}={value!r} too")
+            return worker
+        worker = _Worker(self._next, place, options)
+        self._next += 1
+        self.preload(wish["preload"])
+        self._start(worker, wish)
+        self.workers[worker.number] = worker
+        if place is not None:
+            self.places[place] = worker.number
+        worker.theirs.close()
+        os.close(worker.life_read)
+        os.close(worker.page_fd)
+        self.selector.register(worker.line, selectors.EVENT_READ, worker.number)
+        return worker
+
+    def _start(self, worker: _Worker, wish: dict[str, Any]) -> None:
+        environment = {**wish["environment"], **(worker.options.get("env") or {})}
+        settings = Settings(
+            self.directory, self.token, worker.number, worker.place, worker.theirs.fileno(), worker.life_read,
+            worker.page_fd, environment, wish["cwd"], wish["path"], worker.options.get("threads"),
+            worker.options.get("cpus"), self.driver_pid,
+        )  # fmt: skip
+        if needs_fresh_start(worker.options.get("env")) or not hasattr(os, "fork"):
+            fds = [settings.line, settings.life, settings.page]
+            worker.child = start_worker(settings._replace(environment={})._asdict(), settings.variables(), fds)
+        else:
+            gc.freeze()  # what is imported stays shared: the collector of the child leaves it alone
+            worker.child = fork_worker(self._in_child, settings, worker)
+
+    def _in_child(self, settings: Settings, worker: _Worker) -> None:
+        self.selector.close()
+        self.driver.close()
+        for other in [*self.workers.values(), worker]:
+            other.close_in_child()
+        signal.set_wakeup_fd(-1)
+        for fd in self._own_fds:
+            os.close(fd)
+        for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
+        forked(settings)
+
+    def preload(self, modules: list[str]) -> None:
+        """Import what the driver has imported of the heavy libraries, once for all actors."""
+        for name in modules:
+            if name not in sys.modules:
+                try:
+                    importlib.import_module(name)
+                except Exception as error:  # the actor that needs it will say so itself
+                    sys.stderr.write(f"actorrl: could not preload {name}: {error}\n")
+        torch = sys.modules.get("torch")
+        if torch is not None:
+            torch.set_num_threads(1)
+
+    def _kill(self, process: int, reason: str | None) -> None:
+        worker = self.workers.get(process)
+        if worker is not None and worker.child is not None:
+            worker.killed = worker.killed or reason
+            _kill_group(worker.child.pid)
+
+    def _reap(self) -> None:
+        by_pid = {worker.child.pid: worker for worker in self.workers.values() if worker.child is not None}
+        for pid in _ended_children(list(by_pid)):
+            worker = by_pid.get(pid)
+            if worker is None:
+                os.waitpid(pid, os.WNOHANG)  # an orphan of an actor: we adopted it
+                continue
+            _kill_group(pid)  # before its pid is free again: what it started ends with it
+            assert worker.child is not None
+            code = worker.child.reap()
+            if code is not None:
+                self._bury(worker, code)
+
+    def _bury(self, worker: _Worker, code: int) -> None:
+        del self.workers[worker.number]
+        if worker.place is not None:
+            self.places.pop(worker.place, None)
+        messages, _ = worker.line.receive()
+        for message in messages:
+            if message[0] == "ended":
+                worker.ends[message[1].actor] = message[1]
+            elif message[0] in ("failure", "log", "had", "end_owner"):
+                getattr(self, f"_on_{message[0]}")(worker.number, *message[1:])
+        for entry in self.registry.inhabitants(worker.number):
+            self._publish(self._end_of(entry, worker, code))
+        self._carry_out(self.registry.gone(worker.number))
+        try:
+            self.selector.unregister(worker.line)
+        except (KeyError, ValueError):
+            pass
+        worker.close()
+        try:
+            os.unlink(os.path.join(self.directory, f"{worker.number}.sock"))
+        except OSError:
+            pass
+
+    def _end_of(self, entry: Entry, worker: _Worker, code: int) -> End:
+        assert worker.child is not None
+        started = read_started(worker.page, entry.actor)
+        told = worker.ends.get(entry.actor)
+        if told is not None:
+            return told._replace(started=started)
+        reading = read(worker.page, entry.actor)
+        return End(
+            entry.actor,
+            worker.killed or "exited",
+            entry.cls,
+            entry.name,
+            worker.child.pid,
+            exitcode=code if code >= 0 else None,
+            signal=signal_name(-code) if code < 0 else None,
+            running=reading.running if reading else None,
+            started=started,
+        )
+
+    def _publish(self, end: End) -> None:
+        alive = {DRIVER, *self.workers}
+        if not end.orderly:
+            self.deadlines[end.actor] = time.monotonic() + INQUIRY
+        self._carry_out(self.registry.end(end, alive))
+
+    # -- life and death --------------------------------------------------------------------------
+
+    def _watch_driver(self) -> None:
+        self._own_fds: list[int] = []
+        self._poll_driver = True
+        if hasattr(os, "pidfd_open"):
+            try:
+                fd = os.pidfd_open(self.driver_pid)
+            except OSError:
+                return
+            self._own_fds.append(fd)
+            self.selector.register(fd, selectors.EVENT_READ, "driver died")
+            self._poll_driver = False
+
+    def _driver_lives(self) -> bool:
+        return os.getppid() == self.driver_pid
+
+    def _watch_children(self) -> None:
+        read_end, write_end = os.pipe()
+        os.set_blocking(read_end, False)
+        os.set_blocking(write_end, False)
+        self._own_fds += [read_end, write_end]
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
+        self.selector.register(read_end, selectors.EVENT_READ, "children")
+
+    def _end_everything(self) -> None:
+        """Kill every process that descends from here, wait for them, remove the directory."""
+        for worker in self.workers.values():
+            if worker.child is not None:
+                _kill_group(worker.child.pid)
+        deadline = time.monotonic() + 1.5
+        while time.monotonic() < deadline:
+            for pid in _descendants(os.getpid()):
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except OSError:
+                    continue
+            try:
+                while os.waitpid(-1, os.WNOHANG)[0]:
+                    pass
+            except ChildProcessError:
+                break
+            time.sleep(0.002)
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def _kill_group(pid: int) -> None:
+    for kill in (os.killpg, os.kill):  # the group may not exist yet: a child makes its own
+        try:
+            kill(pid, signal.SIGKILL)
+        except OSError:
+            continue
+
+
+def _ended_children(known: list[int]) -> Iterator[int]:
+    """Pids that have ended and are not reaped yet; the caller reaps each before it asks for the next."""
+    if not hasattr(os, "waitid"):
+        yield from known
+        return
+    before = None
+    while True:
+        try:
+            found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return
+        if found is None or found.si_pid == before:
+            return
+        before = found.si_pid
+        yield before
+
+
+def _descendants(root: int) -> list[int]:
+    parents: dict[int, int] = {}
+    try:
+        for name in os.listdir("/proc"):
+            if name.isdigit():
+                try:
+                    with open(f"/proc/{name}/stat", "rb") as file:
+                        parents[int(name)] = int(file.read().rsplit(b")", 1)[1].split()[1])
+                except (OSError, IndexError, ValueError):
+                    continue
+    except OSError:
+        return []
+    found: list[int] = []
+    layer = {root}
+    while layer:
+        layer = {pid for pid, parent in parents.items() if parent in layer}
+        found += layer
+    return found
+
+
+def _empty(fd: int) -> None:
+    try:
+        while os.read(fd, 4096):
+            pass
+    except BlockingIOError:
+        pass
+
+
+def _adopt_orphans() -> None:
+    """Become the parent of what actors leave behind (Linux), so that it can be found and killed."""
+    try:
+        import ctypes
+
+        ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
+    except (OSError, AttributeError):
+        pass
+
+
+def main() -> None:
+    """The nursery's process from start to end. Called by the code that `launch.start_nursery` runs."""
+    settings = json.loads(sys.argv[2])
+    sys.argv[:] = [""]
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    _adopt_orphans()
+    try:
+        Nursery(settings).run()
+    finally:
+        sys.stderr.flush()
+        os._exit(0)

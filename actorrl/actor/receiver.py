@@ -1,0 +1,264 @@
+"""Who reads the socket: leader and followers.
+
+There is no receiving thread on the fast path. Whichever thread waits for something takes the lead,
+reads the socket itself and hands out what arrives, for the others too; when it has what it came
+for, the next waiter leads. Only while nobody waits and calls are open does a background thread lead,
+so that callbacks, `await` and `concurrent.futures.wait` get their answers.
+
+    thread in fetch ──leads──► transport.receive ──► dispatch ──► its own future, or another's
+    other threads   ──park───► woken when their thing is done, or when it is their turn to lead
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from .transport import Transport
+
+__all__ = ["Receiver", "Waiter"]
+
+PATIENCE = 0.003
+"""Seconds without a leader before the background thread takes over."""
+
+
+class Waiter:
+    """What a thread waits for: so many events, told by `done()` from any thread."""
+
+    def __init__(self, count: int = 1) -> None:
+        self._left = count
+        self._gate = threading.Lock()
+        self._gate.acquire()
+        self._lock = threading.Lock()
+        self.leading: Callable[[], None] | None = None  # interrupts the leader, where this waiter leads
+
+    def ready(self) -> bool:
+        """Whether all events have come."""
+        return self._left <= 0
+
+    def done(self, _: Any = None) -> None:
+        """One event has come."""
+        with self._lock:
+            self._left -= 1
+            ready = self._left <= 0
+        if ready:
+            self.unpark()
+
+    # The protocol by which concurrent.futures tells those who wait for a future.
+    add_result = add_exception = add_cancelled = done
+
+    def again(self) -> None:
+        """Wait for one more event."""
+        with self._lock:
+            self._left = 1
+
+    def unpark(self) -> None:
+        """Let the thread look again, wherever it waits."""
+        try:
+            self._gate.release()
+        except RuntimeError:
+            pass
+        interrupt = self.leading
+        if interrupt is not None:
+            interrupt()
+
+    def park(self, timeout: float | None) -> None:
+        """Sleep until `unpark` or for `timeout` seconds."""
+        self._gate.acquire(timeout=-1 if timeout is None else max(0.0, timeout))
+
+
+class Receiver:
+    """Leads threads to the socket, one at a time.
+
+    Args:
+        transport: the sockets.
+        dispatch: takes each message as it arrived.
+        wanted: whether the background thread has something to wait for.
+    """
+
+    def __init__(
+        self, transport: Transport, dispatch: Callable[[bytes, list[Any]], None], wanted: Callable[[], Any]
+    ) -> None:
+        self._transport = transport
+        self._dispatch = dispatch
+        self._wanted = wanted
+        self._lead = threading.Lock()
+        self._leader = 0
+        self._parked: deque[Waiter] = deque()
+        self._turns = 0
+        self._in_background = False
+        self.armed = False
+        self._arming = threading.Event()
+        self._kick = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._closed = False
+
+    def until(self, waiter: Waiter, deadline: float | None = None) -> None:
+        """Receive, or let others receive, until `waiter` is ready or the deadline has passed."""
+        while not waiter.ready():
+            left = None if deadline is None else deadline - time.monotonic()
+            if left is not None and left <= 0 and not self._transport.pending():
+                return
+            if self._lead.acquire(blocking=False):
+                if not self._lead_for(waiter, deadline):
+                    return
+            else:
+                self._park(waiter, left)
+                if left is not None and time.monotonic() >= deadline:  # type: ignore[operator]
+                    return
+
+    def until_done(self, future: Any, states: tuple[str, ...], deadline: float | None) -> bool:
+        """The fast path of one thread and one future. False where somebody else leads: use `until`."""
+        if not self._lead.acquire(blocking=False):
+            return False
+        self._leader = threading.get_ident()
+        self._turns += 1
+        try:
+            while future._state not in states:
+                if not self._pump(deadline):
+                    break
+        finally:
+            self._leader = 0
+            self._lead.release()
+            self._pass_on()
+        return True
+
+    def drain(self) -> None:
+        """Take what has arrived, without waiting; nothing where another thread leads."""
+        if self._lead.acquire(blocking=False):
+            self._leader = threading.get_ident()
+            try:
+                while self._transport.pending():
+                    self._pump(None)
+            finally:
+                self._leader = 0
+                self._lead.release()
+                self._pass_on()
+
+    def nudge(self) -> None:
+        """Let the leader look whether its thing is done: another thread has just done something."""
+        leader = self._leader
+        if leader and leader != threading.get_ident():
+            self._transport.wake()
+
+    def arm(self) -> None:
+        """Calls are open: the background thread may be needed."""
+        self.armed = True
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._background, name="actorrl-receiver", daemon=True)
+            self._thread.start()
+        self._arming.set()
+
+    def hurry(self) -> None:
+        """Somebody waits who will never lead: let the background thread begin at once."""
+        if not self.armed:
+            self.arm()
+        self._kick.set()
+
+    def close(self) -> None:
+        """End the background thread and leave the socket to whoever closes it."""
+        self._closed = True
+        self._arming.set()
+        self._kick.set()
+        if self._lead.locked():
+            self._transport.wake()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(1.0)
+
+    def settle(self, quiet: float = 0.005, limit: float = 0.05) -> None:
+        """Let everything that is on its way arrive: until nothing has come for `quiet` seconds.
+
+        After the end of a process: its last replies may still be in the socket.
+        """
+        end = time.monotonic() + limit
+        if not self._lead.acquire(blocking=False):
+            time.sleep(quiet)  # the leader takes them
+            return
+        self._leader = threading.get_ident()
+        try:
+            while time.monotonic() < end and self._pump(time.monotonic() + quiet):
+                pass
+        finally:
+            self._leader = 0
+            self._lead.release()
+            self._pass_on()
+
+    def _park(self, waiter: Waiter, timeout: float | None) -> None:
+        self._parked.append(waiter)
+        try:
+            if self._in_background:
+                self._transport.wake()
+            # Only after we are listed: the leader that leaves now either finds us, or is seen gone here.
+            if self._lead.locked() and not waiter.ready():
+                waiter.park(timeout)
+        finally:
+            self._unlist(waiter)
+
+    def _lead_for(self, waiter: Waiter, deadline: float | None) -> bool:
+        """Lead until the waiter is ready. False if the deadline passed first."""
+        self._leader = threading.get_ident()
+        self._turns += 1
+        waiter.leading = self.nudge
+        try:
+            while not waiter.ready():
+                if not self._pump(deadline):
+                    return False
+        finally:
+            waiter.leading = None
+            self._leader = 0
+            self._lead.release()
+            self._pass_on()
+        return True
+
+    def _pump(self, deadline: float | None) -> bool:
+        """Receive and dispatch one message. False if the deadline passed first."""
+        message = self._transport.receive(None if deadline is None else max(0.0, deadline - time.monotonic()))
+        if message is None:
+            return False
+        self._dispatch(*message)
+        return True
+
+    def _pass_on(self) -> None:
+        try:
+            self._parked[0].unpark()
+        except IndexError:
+            pass
+
+    def _unlist(self, waiter: Waiter) -> None:
+        try:
+            self._parked.remove(waiter)
+        except ValueError:
+            pass
+
+    def _background(self) -> None:
+        turns = -1
+        while not self._closed:
+            self._arming.wait()
+            kicked = self._kick.wait(PATIENCE)
+            self._kick.clear()
+            if not self._wanted():
+                self.armed = False
+                self._arming.clear()
+                if self._wanted():
+                    self.arm()
+                continue
+            if not kicked and turns != self._turns:
+                turns = self._turns  # somebody led meanwhile and will likely be back
+                continue
+            self._in_background = True
+            if not self._closed and self._lead.acquire(blocking=False):
+                self._lead_in_background()
+            self._in_background = False
+
+    def _lead_in_background(self) -> None:
+        self._leader = threading.get_ident()
+        try:
+            while self._wanted() and not self._parked and not self._closed:
+                self._pump(None)
+        finally:
+            self._leader = 0
+            self._lead.release()
+            self._pass_on()

@@ -1,0 +1,128 @@
+"""What a process tells without being asked: a page of shared memory, written before and after each message.
+
+The actor's process writes, the nursery reads: for `actors()`, and after a death, when nobody else
+could say what ran and which calls had begun.
+
+    head: `CELLS` cells of 128 bytes, one per actor      actor, state, queue | handled, busy ns, born ns | running
+    tail: `CALLERS` entries of 16 bytes                   actor, calling process | the last call that began
+"""
+
+from __future__ import annotations
+
+import mmap
+import struct
+import time
+from typing import NamedTuple
+
+from .mailbox import Envelope
+
+__all__ = ["SIZE", "CellStatus", "Page", "Reading", "read", "read_started"]
+
+CELLS, CALLERS = 256, 2048
+_CELL, _CALLER = 128, 16
+_TAIL = CELLS * _CELL
+SIZE = _TAIL + CALLERS * _CALLER
+STATES = ("", "starting", "idle", "running", "stopping")
+_HEAD = struct.Struct("<III4xQQQ")
+_NAME_AT, _NAME = _HEAD.size, _CELL - _HEAD.size - 1
+_ENTRY = struct.Struct("<IIQ")
+
+
+class Page:
+    """The page of this process, and how much of it is taken."""
+
+    def __init__(self, memory: mmap.mmap) -> None:
+        self.memory = memory
+        self.cells = self.callers = 0
+
+    def cell(self, actor: int) -> CellStatus:
+        """Room for one more actor."""
+        self.cells += 1
+        return CellStatus(self, actor, self.cells - 1)
+
+
+class Reading(NamedTuple):
+    """One cell as the nursery reads it."""
+
+    state: str
+    queue: int
+    handled: int
+    busy: float
+    running: str | None
+
+
+class CellStatus:
+    """The writing side, one per actor. Writes nothing where the page is full."""
+
+    def __init__(self, page: Page, actor: int, slot: int) -> None:
+        self._taken = page
+        self._page = page.memory
+        self._actor = actor
+        self._at = slot * _CELL if slot < CELLS else None
+        self._callers: dict[int, int | None] = {}
+        self._born = time.monotonic_ns()
+        self._handled = self._busy = 0
+        self._began = 0
+        self.state(1, 0)
+
+    def state(self, state: int, queue: int) -> None:
+        """Note the state (an index of STATES) and the length of the queue."""
+        if self._at is not None:
+            _HEAD.pack_into(
+                self._page, self._at, self._actor, state, queue, self._handled, self._busy, self._born
+            )
+
+    def begin(self, run: list[Envelope], queue: int) -> None:
+        """These envelopes begin now."""
+        for envelope in run:
+            if envelope.call_id:
+                at = self._callers.get(envelope.sender, -1)
+                if at == -1:
+                    at = self._caller(envelope.sender)
+                if at is not None:
+                    _ENTRY.pack_into(self._page, at, self._actor, envelope.sender, envelope.call_id)
+        self._began = time.monotonic_ns()
+        if self._at is not None:
+            name = run[0].method.encode()[:_NAME]
+            start = self._at + _NAME_AT
+            self._page[start : start + 1 + len(name)] = bytes((len(name),)) + name
+            self.state(3, queue)
+
+    def end(self, count: int, queue: int) -> None:
+        """They are done."""
+        self._busy += time.monotonic_ns() - self._began
+        self._handled += count
+        self.state(2, queue)
+
+    def _caller(self, process: int) -> int | None:
+        free = self._taken.callers
+        at = _TAIL + free * _CALLER if free < CALLERS else None
+        self._taken.callers = free + 1
+        self._callers[process] = at
+        return at
+
+
+def read(page: mmap.mmap, actor: int) -> Reading | None:
+    """What the page says of an actor; None if nothing."""
+    for slot in range(CELLS):
+        number, state, queue, handled, busy, born = _HEAD.unpack_from(page, slot * _CELL)
+        if number == actor:
+            start = slot * _CELL + _NAME_AT
+            name = page[start + 1 : start + 1 + page[start]].decode(errors="replace") if state == 3 else None
+            age = max(1, time.monotonic_ns() - born)
+            return Reading(STATES[state], queue, handled, min(1.0, busy / age), name)
+        if not number:
+            break
+    return None
+
+
+def read_started(page: mmap.mmap, actor: int) -> dict[int, int] | None:
+    """Per calling process the last call that began; None where the page could not hold them all."""
+    started: dict[int, int] = {}
+    for index in range(CALLERS):
+        number, process, call_id = _ENTRY.unpack_from(page, _TAIL + index * _CALLER)
+        if not number:
+            return started
+        if number == actor:
+            started[process] = call_id
+    return None

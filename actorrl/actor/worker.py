@@ -1,0 +1,100 @@
+"""The life of an actor's process, from the fork to the exit.
+
+The nursery calls `forked` in the child; `fresh` is the entry of a process that starts from nothing.
+Both put the driver's environment in place, open the sockets and hand over to the host's loop.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import signal
+import socket
+import sys
+from mmap import mmap
+from typing import NamedTuple, NoReturn
+
+from .launch import ONE_THREAD, lifeline
+from .status import SIZE, Page
+
+__all__ = ["Settings", "forked", "fresh"]
+
+
+class Settings(NamedTuple):
+    """What a process of actors is told at its start. Plain values: it may travel as JSON."""
+
+    directory: str
+    token: str
+    number: int
+    place: int | None
+    line: int
+    """The file descriptor of the line to the nursery."""
+    life: int
+    """The read end of the pipe that only the nursery holds open."""
+    page: int
+    """The file of the status page."""
+    environment: dict[str, str]
+    cwd: str
+    path: list[str]
+    threads: int | None
+    cpus: list[int] | None
+    driver: int
+
+    def variables(self) -> dict[str, str]:
+        """The environment variables of the process."""
+        threads = {key: str(self.threads or 1) for key in ONE_THREAD}
+        return {**threads, **self.environment} if self.threads is None else {**self.environment, **threads}
+
+
+def forked(settings: Settings) -> None:
+    """Run in a fresh fork of the nursery. Returns when the process should exit with code 0."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's
+    lifeline(settings.life)
+    gc.unfreeze()
+    os.environ.clear()
+    os.environ.update(settings.variables())
+    sys.path[:] = settings.path
+    sys.path_importer_cache.clear()
+    _settle_in(settings)
+
+
+def fresh() -> NoReturn:
+    """Run in a process of its own interpreter, started by `launch.start_worker`."""
+    told = json.loads(sys.argv[2])
+    sys.argv[:] = [""]
+    settings = Settings(**told)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    lifeline(settings.life)
+    _settle_in(settings)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
+
+
+def _settle_in(settings: Settings) -> None:
+    try:
+        os.chdir(settings.cwd)
+    except OSError:
+        pass  # the driver's directory is gone: stay where we are
+    if settings.cpus and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, settings.cpus)
+    _limit_threads(settings.threads or 1)
+    from .processes import ProcessEngine
+
+    page = Page(mmap(settings.page, SIZE))
+    os.close(settings.page)
+    line = socket.socket(fileno=settings.line)
+    ProcessEngine.join(settings.directory, settings.token, settings.number, settings.place, line, page)
+
+
+def _limit_threads(threads: int) -> None:
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.set_num_threads(threads)
+    if threads > 1 and "numpy" in sys.modules:
+        try:
+            import threadpoolctl
+        except ImportError:
+            return
+        threadpoolctl.threadpool_limits(threads)
