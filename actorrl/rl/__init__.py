@@ -1,0 +1,83 @@
+"""Floor 2: reinforcement learning as plain objects and pure functions. No processes, no sockets.
+
+    nouns           Agent, Environments, Policy, Learner, Table, Parts: what everything else speaks
+    explorer        the only loop that steps environments      lanes, environments: what it steps
+    windows         steps become transition rows               tables: where rows wait
+    cadence         which updates are due                      practice: explorer + table + learner in one process
+    adapters        PerStep, StepAgent                         spaces, seeding, schedules
+    dqn, qlearning  the algorithms                             networks, acting, losses, returns, flat: their parts
+
+Names are imported on first use: the tabular ones and the environments need no torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from actorrl.rl.adapters import PerStep, StepAgent
+    from actorrl.rl.dqn import DQNConfig
+    from actorrl.rl.environments import LocalEnvironments
+    from actorrl.rl.explorer import Episode, Explorer, Progress
+    from actorrl.rl.lanes import Arrival, InlineLanes
+    from actorrl.rl.nouns import Acted, Cadence, Parts, Sample, Stepped, Updated
+    from actorrl.rl.practice import Practice
+    from actorrl.rl.qlearning import QLearningConfig
+    from actorrl.rl.spaces import Encoder
+    from actorrl.rl.tables import ReplayTable, StreamTable
+    from actorrl.rl.windows import NStepWindow
+
+_HOMES = {
+    "Acted": "nouns",
+    "Arrival": "lanes",
+    "Cadence": "nouns",
+    "DQNConfig": "dqn",
+    "Encoder": "spaces",
+    "Episode": "explorer",
+    "Explorer": "explorer",
+    "InlineLanes": "lanes",
+    "LocalEnvironments": "environments",
+    "NStepWindow": "windows",
+    "Parts": "nouns",
+    "PerStep": "adapters",
+    "Practice": "practice",
+    "Progress": "explorer",
+    "QLearningConfig": "qlearning",
+    "ReplayTable": "tables",
+    "Sample": "nouns",
+    "StepAgent": "adapters",
+    "Stepped": "nouns",
+    "StreamTable": "tables",
+    "Updated": "nouns",
+}
+
+__all__ = [
+    "Acted",
+    "Arrival",
+    "Cadence",
+    "DQNConfig",
+    "Encoder",
+    "Episode",
+    "Explorer",
+    "InlineLanes",
+    "LocalEnvironments",
+    "NStepWindow",
+    "Parts",
+    "PerStep",
+    "Practice",
+    "Progress",
+    "QLearningConfig",
+    "ReplayTable",
+    "Sample",
+    "StepAgent",
+    "Stepped",
+    "StreamTable",
+    "Updated",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'actorrl.rl' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"actorrl.rl.{_HOMES[name]}"), name)

@@ -1,0 +1,47 @@
+"""Q-functions for acting: a small MLP in numpy, anything else in torch. Configs make them, `EpsilonGreedy` calls them.
+
+Which of the two is a fixed rule of layer sizes, never timed: the same run acts the same way everywhere.
+"""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import nn
+
+from actorrl.rl.epsilon_greedy import QFunction
+from actorrl.rl.networks import Dueling, Network
+from actorrl.rl.nouns import Array
+from actorrl.rl.numpy_mlp import NumpyMLP
+
+NUMPY_WEIGHTS = 1 << 18
+"""Our own MLPs of at most so many weights act in numpy."""
+
+
+class TorchQ:
+    """Any module, evaluated without gradients."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self._module = copy.deepcopy(module).requires_grad_(False).eval()
+
+    def set_weights(self, weights: dict[str, Array]) -> None:
+        self._module.load_state_dict({name: torch.as_tensor(weight) for name, weight in weights.items()})
+
+    def __call__(self, observations: Array) -> Array:
+        with torch.inference_mode():
+            return self._module(torch.as_tensor(observations)).numpy()
+
+
+def weights_of(module: nn.Module) -> dict[str, Array]:
+    """The module's state by name, as numpy views of its tensors."""
+    return {name: tensor.detach().numpy() for name, tensor in module.state_dict().items()}
+
+
+def q_function(module: nn.Module) -> QFunction:
+    """numpy for our own MLPs up to NUMPY_WEIGHTS weights, torch for everything else. It copies the weights."""
+    ours = type(module) is Network and isinstance(module.embedder, nn.Identity)
+    if not ours or sum(parameter.numel() for parameter in module.parameters()) > NUMPY_WEIGHTS:
+        return TorchQ(module)
+    hidden = [f"middle.{i}" for i, layer in enumerate(module.middle) if isinstance(layer, nn.Linear)]  # type: ignore[arg-type]
+    return NumpyMLP(weights_of(module), hidden, isinstance(module.head, Dueling))

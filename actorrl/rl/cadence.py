@@ -1,0 +1,82 @@
+"""Which updates are due, doing them, and handing the weights to the policy. Practice and StepAgent own one each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from actorrl.rl.nouns import Array, Parts
+
+
+class Updates:
+    """The learner's side of one agent: counts its steps, owes updates, does them one at a time.
+
+    A burst of `gradient_steps` falls due each time the step count passes a multiple of `train_freq`, once
+    `learning_starts` steps are over; the counts, not the clock, decide, so slicing the work changes nothing.
+    """
+
+    def __init__(self, parts: Parts) -> None:
+        self.parts = parts
+        self.count = 0  # updates done
+        self.owed = 0
+        self._bursts = 0  # bursts that have fallen due
+        self._pushed = -1
+        self._metrics: dict[str, float] = {}
+        self.push()
+
+    def steps_until_due(self, steps: int) -> int:
+        """How many more environment steps until the next update falls due, at least 1."""
+        cadence = self.parts.cadence
+        return max(cadence.train_freq - steps % cadence.train_freq, cadence.learning_starts - steps)
+
+    def steps_taken(self, steps: int) -> None:
+        """Book the agent's step count; `owed` grows by `gradient_steps` for each burst that fell due."""
+        bursts = self._bursts_due(steps)
+        self.owed += (bursts - self._bursts) * self.parts.cadence.gradient_steps
+        self._bursts = bursts
+
+    def _bursts_due(self, steps: int) -> int:
+        starts, freq = max(self.parts.cadence.learning_starts, 1), self.parts.cadence.train_freq
+        return max(0, steps // freq - (starts - 1) // freq)
+
+    def one(self) -> None:
+        """Do one owed update; where the table has nothing to give, owe nothing any more."""
+        sample = self.parts.table.sample(self.parts.cadence.batch_size)
+        if sample is None:
+            self.owed = 0
+            return
+        updated = self.parts.learner.update(sample.batch)
+        if updated.td is not None and sample.ids is not None:
+            self.parts.table.update_priorities(sample.ids, updated.td)
+        if updated.metrics:
+            self._metrics = updated.metrics
+        self.count += 1
+        self.owed -= 1
+
+    def push(self) -> None:
+        """Give the policy the learner's weights, where they are newer than its own."""
+        if self._pushed != self.count:
+            self.parts.policy.set_weights(self.parts.learner.get_weights(), self.count)
+            self._pushed = self.count
+
+    def newer_than(self, version: int) -> tuple[dict[str, Array], int] | None:
+        """The weights and their version, for an explorer elsewhere."""
+        return (self.parts.learner.get_weights(), self.count) if self.count > version else None
+
+    def metrics(self, steps: int) -> dict[str, float]:
+        """The learner's latest figures, the policy's at `steps`, and the count of updates."""
+        policy = getattr(self.parts.policy, "metrics", None)
+        return {**self._metrics, **(policy(steps) if policy else {}), "updates": float(self.count)}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Flat: "updates", and the learner's own under "learner."."""
+        learner = {f"learner.{name}": value for name, value in self.parts.learner.state_dict().items()}
+        return {"updates": self.count, "owed": self.owed, "bursts": self._bursts, **learner}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take back what `state_dict` gave, and push the weights."""
+        prefix = "learner."
+        mine = {name[len(prefix) :]: value for name, value in state.items() if name.startswith(prefix)}
+        self.parts.learner.load_state_dict(mine)
+        self.count, self.owed, self._bursts = int(state["updates"]), int(state["owed"]), int(state["bursts"])
+        self._pushed = -1
+        self.push()

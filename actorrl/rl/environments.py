@@ -1,0 +1,111 @@
+"""k gymnasium environments as one passive object. Lanes step it inline; `training/` makes an actor of it.
+
+We own the resets: an environment that ended is reset here, in the same `step`, and its true last observation
+travels beside the new one, so that nobody ever bootstraps from the wrong episode.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from actorrl.rl.nouns import Array, Stepped
+from actorrl.rl.spaces import Encoder, as_action
+
+
+class LocalEnvironments:
+    """k environments made by k zero-argument callables; implements `Environments`.
+
+    Args:
+        makers: one callable per environment.
+        raw: give observations exactly as the environments do, in lists of k; action masks are left alone.
+        encode: makes an array of an observation where not raw; `Encoder(observation_space)` where not given.
+    """
+
+    def __init__(
+        self,
+        makers: Sequence[Callable[[], gymnasium.Env]],
+        *,
+        raw: bool = False,
+        encode: Callable[[Any], Array] | None = None,
+    ) -> None:
+        self._environments = [make() for make in makers]
+        observation_space, self._action_space = self.spaces()
+        self._encode = None if raw else encode or Encoder(observation_space)
+        self._masks: list[Array] | None = None
+
+    def __len__(self) -> int:
+        return len(self._environments)
+
+    def spaces(self) -> tuple[gymnasium.Space, gymnasium.Space]:
+        """(observation space, action space) of one environment."""
+        first = self._environments[0]
+        return first.observation_space, first.action_space
+
+    def reset(self, seeds: Sequence[int | None] | None = None) -> Any:
+        """First observations [k, *o], or a list of k where raw.
+
+        `seeds` holds one int per environment and seeds this reset and the action space; None leaves both alone.
+        """
+        seeds = seeds if seeds is not None else [None] * len(self)
+        if len(seeds) != len(self):
+            raise ValueError(f"expected {len(self)} seeds, one per environment, found {len(seeds)}")
+        observations, infos = [], []
+        for environment, seed in zip(self._environments, seeds, strict=True):
+            observation, info = environment.reset(seed=seed)
+            if seed is not None:
+                environment.action_space.seed(seed)
+            observations.append(observation)
+            infos.append(info)
+        if self._encode is None:
+            return observations
+        self._masks = [self._mask(info) for info in infos] if any("action_mask" in info for info in infos) else None
+        return np.array([self._encode(observation) for observation in observations])
+
+    def action_mask(self) -> Array | None:
+        """bool [k, n], the legal actions now; None where `info` has no "action_mask"."""
+        return None if self._masks is None else np.array(self._masks)
+
+    def step(self, actions: Sequence[Any] | Array) -> Stepped:
+        """Take one action in each environment; reset those that ended. Actions are [k, *a] or a list of k."""
+        encode, masks = self._encode, self._masks
+        observations, rewards, terminations, truncations = [], [], [], []
+        final: dict[int, Any] = {}
+        final_masks: dict[int, Array] = {}
+        for i, (environment, action) in enumerate(zip(self._environments, actions, strict=True)):
+            observation, reward, terminated, truncated, info = environment.step(as_action(self._action_space, action))
+            if masks is not None:
+                masks[i] = self._mask(info)
+            if terminated or truncated:
+                truncated = not terminated
+                final[i] = encode(observation) if encode else observation
+                observation, info = environment.reset()
+                if masks is not None:
+                    final_masks[i], masks[i] = masks[i], self._mask(info)
+            observations.append(encode(observation) if encode else observation)
+            rewards.append(reward)
+            terminations.append(terminated)
+            truncations.append(truncated)
+        return Stepped(
+            np.array(observations) if encode else observations,
+            np.array(rewards, np.float32),
+            np.array(terminations, np.bool_),
+            np.array(truncations, np.bool_),
+            final,
+            None if masks is None else np.array(masks),
+            None if masks is None else final_masks,
+        )
+
+    def _mask(self, info: dict[str, Any]) -> Array:
+        mask = info.get("action_mask")
+        if mask is None:
+            return np.ones(int(self._action_space.n), np.bool_)
+        return np.array(mask, np.bool_)
+
+    def close(self) -> None:
+        """Close every environment."""
+        for environment in self._environments:
+            environment.close()

@@ -1,0 +1,251 @@
+"""The only loop that steps environments. Practice, the arrangements and evaluation drive it; it drives lanes.
+
+             ┌────────── actions ◄── Policy.act ◄─────────┐
+             ▼                                            │
+    lanes: environments ── answers ──► Explorer ── last observations of those that answered
+                                          │
+                                          └── steps ──► Window ── rows ──► sink.add
+
+The next action is chosen as soon as an answer is in and sent at once, so that environments step while a learner works.
+The order is the same whether the lanes are inline or actors, and so are the numbers where there is one lane.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from actorrl.rl.lanes import Arrival, InlineLanes, Lanes
+from actorrl.rl.nouns import Array, Environments, Policy, Stepped
+from actorrl.rl.windows import NStepWindow, Step, Window
+
+SLICE_SECONDS = 0.1  # no call of `advance` holds its process much longer than this
+
+
+class Episode(NamedTuple):
+    """One finished episode, as the environment counted it."""
+
+    return_: float
+    length: int
+    environment: int
+    terminated: bool
+
+
+class Progress(NamedTuple):
+    """What one slice of work did."""
+
+    steps: int
+    episodes: list[Episode]
+
+
+class _Track:
+    """What the explorer remembers of one environment."""
+
+    __slots__ = ("action", "extras", "length", "mask", "observation", "return_")
+
+    def __init__(self, observation: Any, mask: Array | None) -> None:
+        self.observation, self.mask = observation, mask
+        self.action: Any = None
+        self.extras: dict[str, Any] = {}
+        self.return_, self.length = 0.0, 0
+
+
+class Explorer:
+    """Steps environments with a policy and feeds a sink.
+
+    Args:
+        environments: `Lanes`, or one `Environments` object, which is stepped inline.
+        policy: acts on [B, *o] for the B environments that have answered.
+        sink: gets `add(items)`; None to only play. A sink may bring its own `window`.
+        parameters: where newer weights come from: `newer_than(version)` returns (weights, version) or None; asked
+            at the start of each `advance`.
+        seed: of the explorer's own generator, which the policy draws from; or that generator.
+        window: makes items of steps; one-step transition rows where neither given nor brought by the sink.
+        explore: passed to `policy.act`.
+        limit: never send more steps than this in all; None for no limit.
+    """
+
+    def __init__(
+        self,
+        environments: Lanes | Environments,
+        policy: Policy,
+        sink: Any = None,
+        parameters: Any = None,
+        *,
+        seed: int | np.random.Generator | None = None,
+        window: Window | None = None,
+        explore: bool = True,
+        limit: int | None = None,
+    ) -> None:
+        self.lanes: Any = environments if hasattr(environments, "receive") else InlineLanes([environments])  # type: ignore[list-item]
+        self.policy, self.sink, self.parameters = policy, sink, parameters
+        self.rng = seed if isinstance(seed, np.random.Generator) else np.random.default_rng(seed)
+        self.explore, self.limit = explore, limit
+        self.steps = 0  # answered by environments
+        self.chosen = 0  # steps whose action has been chosen: what `get_action` gets as `step`
+        self._window = window or getattr(sink, "window", None) or NStepWindow()
+        self._tracks: list[list[_Track]] = []
+        self._first: list[int] = []
+        self._states: list[Any] = []
+        self._ready: list[Arrival] = []
+        self._flying = 0  # steps sent and not yet answered
+        self._version = -1
+
+    def advance(self, steps: int) -> Progress:
+        """Step until `steps` more have been answered, or about 100 ms are over, or the limit is reached.
+
+        May overshoot by what the other lanes answered at the same time. Steps still in flight are left in flight.
+        """
+        if not self._tracks:
+            self._start()
+        if self.parameters is not None:
+            self._pull()
+        before, episodes = self.steps, []
+        goal = before + steps
+        deadline = time.perf_counter() + SLICE_SECONDS
+        self._act()
+        while self.steps < goal and self._flying and time.perf_counter() < deadline:
+            for arrival in self.lanes.receive():
+                self._absorb(arrival, episodes)
+            if self.sink is not None and (items := self._window.take()) is not None:
+                self.sink.add(items)
+            self._act()
+        return Progress(self.steps - before, episodes)
+
+    def _start(self) -> None:
+        self.lanes.reset()
+        waiting = True
+        while waiting:
+            self._ready += self.lanes.receive()
+            waiting = len(self._ready) < len(self.lanes.sizes)
+        for lane, size in enumerate(self.lanes.sizes):
+            self._first.append(sum(self.lanes.sizes[:lane]))
+            self._tracks.append([])
+            self._states.append(self.policy.initial_state(size))
+        for arrival in self._ready:
+            self._begin(arrival)
+
+    def _begin(self, arrival: Arrival) -> None:
+        masks = arrival.action_mask if arrival.action_mask is not None else [None] * len(arrival.observation)
+        self._tracks[arrival.lane] = [_Track(o, m) for o, m in zip(arrival.observation, masks, strict=True)]
+
+    def _pull(self) -> None:
+        newer = self.parameters.newer_than(self._version)
+        if newer is not None:
+            weights, self._version = newer
+            self.policy.set_weights(weights, self._version)
+
+    def _absorb(self, arrival: Arrival, episodes: list[Episode]) -> None:
+        """Book one lane's answer: steps to the window, finished episodes to the list, the lane to the ready."""
+        self._ready.append(arrival)
+        lane, stepped = arrival.lane, arrival.stepped
+        tracks = self._tracks[lane]
+        self._flying -= len(tracks)
+        if stepped is None:  # it was lost in mid-step and came back: that step never happened
+            self.chosen -= len(tracks)
+            for i in range(len(tracks)):
+                self._window.cut(self._first[lane] + i)
+            self._states[lane] = self.policy.initial_state(len(tracks))
+            self._begin(arrival)
+            return
+        self.steps += len(tracks)
+        rewards = stepped.reward.tolist()
+        terminations, truncations = stepped.terminated.tolist(), stepped.truncated.tolist()
+        masks = stepped.action_mask
+        for i, track in enumerate(tracks):
+            terminated, truncated = terminations[i], truncations[i] and not terminations[i]
+            track.return_ += rewards[i]
+            track.length += 1
+            if self.sink is not None:
+                self._record(stepped, lane, i, rewards[i], terminated, truncated)
+            if terminated or truncated:
+                episodes.append(Episode(track.return_, track.length, self._first[lane] + i, terminated))
+                track.return_, track.length = 0.0, 0
+                self._forget(lane, i)
+            track.observation = stepped.observation[i]
+            if masks is not None:
+                track.mask = masks[i]
+
+    def _record(self, stepped: Stepped, lane: int, i: int, reward: float, terminated: bool, truncated: bool) -> None:
+        track, mask = self._tracks[lane][i], stepped.action_mask
+        if terminated or truncated:
+            observation_next = stepped.final_observation[i]
+            mask = stepped.final_action_mask
+        else:
+            observation_next = stepped.observation[i]
+        self._window.add(
+            Step(
+                self._first[lane] + i,
+                track.observation,
+                track.action,
+                track.extras,
+                reward,
+                observation_next,
+                terminated,
+                truncated,
+                None if mask is None else mask[i],
+            )
+        )
+
+    def _forget(self, lane: int, i: int) -> None:
+        """Start environment i's memory afresh: state arrays are [k, h]."""
+        state = self._states[lane]
+        if isinstance(state, tuple) and not state:
+            return
+        fresh = self.policy.initial_state(1)
+        for array, first in zip(_arrays(state), _arrays(fresh), strict=True):
+            array[i] = first[0]
+
+    def _act(self) -> None:
+        """Choose actions for every ready lane together and send them, as far as the limit allows."""
+        ready: list[Arrival] = []
+        while self._ready and (self.limit is None or self.chosen < self.limit):
+            arrival = self._ready.pop(0)
+            ready.append(arrival)
+            self.chosen += len(self._tracks[arrival.lane])
+        if not ready:
+            return
+        tracks = [track for arrival in ready for track in self._tracks[arrival.lane]]
+        observations = ready[0].observation if len(ready) == 1 else _joined([a.observation for a in ready])
+        masks = {} if tracks[0].mask is None else {"action_mask": np.array([track.mask for track in tracks])}
+        states = [self._states[arrival.lane] for arrival in ready]
+        state = states[0] if len(states) == 1 else _joined_states(states)
+        acted = self.policy.act(
+            observations, state, self.chosen - len(tracks), explore=self.explore, rng=self.rng, **masks
+        )
+        actions, start = acted.action, 0
+        for i, track in enumerate(tracks):
+            track.action = actions[i]
+            if acted.extras:
+                track.extras = {name: values[i] for name, values in acted.extras.items()}
+        for arrival in ready:
+            stop = start + len(self._tracks[arrival.lane])
+            self._states[arrival.lane] = _state_rows(acted.state, start, stop)
+            self._flying += stop - start
+            self.lanes.send(arrival.lane, actions[start:stop])
+            start = stop
+
+
+def _joined(batches: Sequence[Any]) -> Any:
+    if isinstance(batches[0], list):
+        return [observation for batch in batches for observation in batch]
+    return np.concatenate(batches)
+
+
+def _arrays(state: Any) -> Sequence[Array]:
+    return state if isinstance(state, (tuple, list)) else [state]
+
+
+def _joined_states(states: Sequence[Any]) -> Any:
+    if isinstance(states[0], tuple):
+        return tuple(np.concatenate(parts) for parts in zip(*states, strict=True))
+    return np.concatenate(states)
+
+
+def _state_rows(state: Any, start: int, stop: int) -> Any:
+    if isinstance(state, tuple):
+        return tuple(part[start:stop] for part in state)
+    return state[start:stop]

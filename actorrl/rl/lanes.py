@@ -1,0 +1,85 @@
+"""The lanes between an explorer and its environments: one step call in flight per lane, inline or remote.
+
+    Explorer ── send(lane, actions) ──►  lane 0: environments 0 .. k-1     (an object here, an actor in training/)
+             ◄─ receive() ── arrivals ─  lane 1: environments k .. 2k-1
+
+The explorer serves whichever lanes have answered; it cannot tell whether they were actors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
+
+from actorrl.rl.nouns import Array, Environments, Stepped
+
+
+class Arrival(NamedTuple):
+    """What one lane answered."""
+
+    lane: int
+    """The number of the lane."""
+    observation: Any
+    """[k, *o], or a list of k where raw: what to act on next."""
+    stepped: Stepped | None = None
+    """The answer to a step; None where the lane was reset (at the start, or after a restart)."""
+    action_mask: Array | None = None
+    """bool [k, n], legal actions in `observation`; read only where `stepped` is None."""
+
+
+class Lanes(Protocol):
+    """What an explorer needs of its environments."""
+
+    sizes: Sequence[int]
+    """How many environments each lane holds, known after `reset`; they are numbered through, lane by lane."""
+
+    def reset(self) -> None:
+        """Ask every lane for its first observations; `receive` hands them out."""
+        ...
+
+    def send(self, lane: int, actions: Any) -> None:
+        """Ask a lane for one step. Actions are [k, *a], or a list of k."""
+        ...
+
+    def receive(self) -> list[Arrival]:
+        """Wait until at least one lane has answered, and hand out everything that has, in the order it came.
+
+        A lane that was lost and came back answers with `stepped=None`: its step in flight never happened.
+        """
+        ...
+
+
+class InlineLanes:
+    """One lane per `Environments` object, stepped at `send`; answers are handed out at `receive`, in order.
+
+    Args:
+        environments: the objects.
+        seeds: one int (or None) per environment over all lanes, for the first reset. With more than one object
+            each must have a `len`, so that the seeds can be dealt out.
+    """
+
+    def __init__(self, environments: Sequence[Environments], seeds: Sequence[int | None] | None = None) -> None:
+        self._environments = list(environments)
+        self.sizes: list[int] = []
+        self._seeds = seeds
+        self._answers: list[Arrival] = []
+
+    def reset(self) -> None:
+        seeds, self._seeds, self.sizes = self._seeds, None, []
+        for lane, environment in enumerate(self._environments):
+            mine = seeds
+            if seeds is not None and len(self._environments) > 1:
+                first = sum(self.sizes)
+                mine = seeds[first : first + len(environment)]  # type: ignore[arg-type]
+            observation = environment.reset(mine)
+            mask = getattr(environment, "action_mask", None)
+            self._answers.append(Arrival(lane, observation, None, mask() if mask else None))
+            self.sizes.append(len(observation))
+
+    def send(self, lane: int, actions: Any) -> None:
+        stepped = self._environments[lane].step(actions)
+        self._answers.append(Arrival(lane, stepped.observation, stepped))
+
+    def receive(self) -> list[Arrival]:
+        answers, self._answers = self._answers, []
+        return answers

@@ -1,0 +1,37 @@
+"""Where every random number comes from: one seed, split by role and number. Called by whoever makes a part.
+
+    seed ──► SeedSequence(seed, spawn_key=(role, i)) ──► a generator for part i of that role
+
+The roles are fixed integers, so that adding an environment never shifts the numbers of the learner.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+ENVIRONMENT = 0
+EXPLORER = 1
+LEARNER = 2
+EVALUATION = 3
+EVALUATION_POLICY = 4
+TABLE = 5
+
+
+def sequence(seed: int | None, role: int, i: int = 0) -> np.random.SeedSequence:
+    """The seed sequence of part `i` of a role; fresh entropy where `seed` is None."""
+    return np.random.SeedSequence(seed, spawn_key=(role, i))
+
+
+def generator(seed: int | None, role: int, i: int = 0) -> np.random.Generator:
+    """A generator of its own for part `i` of a role."""
+    return np.random.Generator(np.random.PCG64(sequence(seed, role, i)))
+
+
+def integer(seed: int | None, role: int, i: int = 0) -> int:
+    """A seed in [0, 2^31) for what takes an int: `env.reset(seed=...)`, `torch.manual_seed`."""
+    return int(sequence(seed, role, i).generate_state(1, np.uint32)[0] >> 1)
+
+
+def environment_seeds(seed: int | None, count: int, role: int = ENVIRONMENT, first: int = 0) -> list[int]:
+    """The seeds of environments `first` .. `first + count - 1`, for their first reset."""
+    return [integer(seed, role, first + i) for i in range(count)]
