@@ -193,13 +193,20 @@ def draw(figure: Any, ratios: dict[str, float]) -> None:
     """Bars: the cost of each thing as a multiple of the raw echo's."""
     axes = figure.subplots()
     labels = [ROWS[name][0] for name in ratios]
-    bars = axes.barh(labels[::-1], list(ratios.values())[::-1], color="#4477aa", height=0.6)
-    axes.bar_label(bars, fmt=" ×%.2f", padding=2)
-    axes.axvline(1, color="#bb5566", linewidth=1.5)
-    axes.set_xlabel("cost of an actor as a multiple of a raw pyzmq echo's (red line = raw; left is cheaper)")
+    values = list(ratios.values())
+    colors = ["#4477aa" if value <= 1 else "#ee8866" for value in values]
+    axes.barh(labels, [value - 1 for value in values], left=1, color=colors, height=0.6)
+    for label, value in zip(labels, values, strict=True):
+        axes.text(0.98, label, f"×{value:.2f}", transform=axes.get_yaxis_transform(), ha="right", va="center")
+    axes.axvline(1, color="0.3", linewidth=1.5)
+    axes.set_xscale("log")
+    axes.set_xlim(min(0.2, *values) / 1.2, max(5, *values) * 2.5)
+    axes.set_xticks([0.25, 0.5, 1, 2, 5, 10], ["¼", "½", "1 = raw", "2", "5", "10"])
+    axes.minorticks_off()
+    axes.invert_yaxis()
+    axes.set_xlabel("cost of an actor as a multiple of a raw pyzmq echo's (left is cheaper)")
     axes.set_title("What a message costs", loc="left")
     axes.spines[["top", "right"]].set_visible(False)
-    axes.margins(x=0.12)
 
 
 def main() -> None:
