@@ -1,0 +1,154 @@
+"""Systems: one at a time, started by hand or by the first spawn, ended for good. Each test starts its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from actors_for_tests import Account, Counter, Log, add
+from engines import ENGINES
+
+import actorrl
+from actorrl import System, errors, fetch, init, shutdown, startat
+
+
+@pytest.fixture(params=ENGINES)
+def name(request: pytest.FixtureRequest) -> Iterator[str]:
+    yield request.param
+    shutdown()
+
+
+def test_init_and_shutdown(name: str):
+    init(engine=name)
+    assert fetch(add(startat(0, Counter, 1), 1)) == 2
+    shutdown()
+
+
+def test_with_system_as_system(name: str):
+    with System(engine=name, seed=None) as system:
+        assert system is not None
+        assert fetch(add(startat(0, Counter, 1), 1)) == 2
+
+
+def test_the_system_ends_with_its_block(name: str):
+    with System(engine=name):
+        pass
+    with pytest.raises(RuntimeError):
+        startat(0, Counter, 1)
+
+
+def test_after_an_explicit_shutdown_a_spawn_raises_until_init(name: str):
+    init(engine=name)
+    account = Account.remote(0)
+    shutdown()
+    for spawn in (lambda: startat(0, Counter, 1), lambda: Account.remote(0), lambda: startat(0)(Counter)(1)):
+        with pytest.raises(RuntimeError, match="init"):
+            spawn()
+    with pytest.raises(RuntimeError):
+        account.add(1)
+    with pytest.raises(RuntimeError):
+        account.add.tell(1)
+
+    init(engine=name)
+    assert fetch(add(startat(0, Counter, 1), 1)) == 2
+
+
+def test_a_ref_of_an_earlier_system_is_refused_or_fails(name: str):
+    init(engine=name)
+    old = Account.remote(5)
+    shutdown()
+    init(engine=name)
+    Account.remote(7)
+
+    with pytest.raises((RuntimeError, errors.ActorError)):
+        fetch(old.add(1), timeout=10)
+
+
+def test_a_future_of_an_earlier_system_keeps_its_value(name: str):
+    with System(engine=name):
+        future = startat(0, Account, 1).add(1)
+        fetch(future)
+    assert fetch(future) == 2
+
+
+def test_no_future_hangs_after_shutdown(name: str):
+    with System(engine=name):
+        futures = [Account.remote(i).add(1) for i in range(3)]
+    for future in futures:
+        future.exception(timeout=10)
+        assert future.done()
+
+
+def test_shutdown_delivers_what_was_sent(name: str, tmp_path: Any):
+    class Writes(Log):
+        def write(self, path: str, n: int) -> None:
+            with open(path, "a") as file:
+                file.write(f"{n}\n")
+
+    path = tmp_path / "written"
+    with System(engine=name):
+        writes = startat(None, Writes)
+        for n in range(200):
+            writes.write.tell(str(path), n)
+
+    assert path.read_text().split() == [str(n) for n in range(200)]
+
+
+def test_shutdown_twice_is_harmless(name: str):
+    init(engine=name)
+    shutdown()
+    shutdown()
+
+
+def test_shutdown_with_nothing_running_is_harmless():
+    shutdown()
+
+
+def test_one_system_at_a_time(name: str):
+    with System(engine=name):
+        with pytest.raises(RuntimeError):
+            init(engine="inline")
+        with pytest.raises(RuntimeError):
+            System(engine=name).__enter__()
+        assert fetch(add(startat(0, Counter, 1), 1)) == 2
+
+
+def test_an_engine_that_does_not_exist_is_refused():
+    with pytest.raises(ValueError, match="processes"):
+        init(engine="proceses")
+    with pytest.raises(ValueError):
+        System(engine="threads").__enter__()
+
+
+def test_several_systems_one_after_another(name: str):
+    for n in range(3):
+        with System(engine=name):
+            assert fetch(add(startat(None, Counter, n), 1)) == n + 1
+
+
+def test_names_are_free_in_the_next_system(name: str):
+    for _ in range(2):
+        with System(engine=name):
+            startat(0, name="same")(Counter)(0)
+            assert actorrl.get_actor("same")
+
+
+def test_everything_public_is_importable_from_actorrl():
+    public = ["remote", "startat", "fetch", "wait", "as_completed", "stop", "kill", "get_actor", "watch", "actors", "current", "cancelled", "batched", "System", "init", "shutdown", "Future", "ActorRef", "errors", "share", "group"]
+
+    assert [name for name in public if not hasattr(actorrl, name)] == []
+    assert set(public) <= set(actorrl.__all__)
+
+
+@pytest.mark.parametrize("call", ["share", "group", "tell_after"])
+def test_what_is_built_later_says_so(name: str, call: str):
+    with System(engine=name):
+        account = Account.remote(0)
+        with pytest.raises(NotImplementedError, match=call):
+            if call == "tell_after":
+                account.add.tell_after(0.1, 1)
+            elif call == "group":
+                actorrl.group([account]).add(1)
+            else:
+                actorrl.share({"a": 1})
