@@ -90,10 +90,15 @@ class Practice:
         return Progress(explorer.steps - before, episodes)
 
     @property
+    def settled(self) -> bool:
+        """Whether every update owed for the steps taken has been done; a slice may end before."""
+        return not (self._updates and self._updates.owed)
+
+    @property
     def done(self) -> bool:
         """Whether the limit is reached and every update owed has been done."""
         limit = self.explorer.limit
-        return limit is not None and self.steps >= limit and not (self._updates and self._updates.owed)
+        return limit is not None and self.steps >= limit and self.settled
 
     def metrics(self) -> dict[str, float]:
         """The latest figures: loss, q, td, epsilon, learning_rate, updates; {} for a bare agent."""
