@@ -1,4 +1,4 @@
-"""The systems that the conformance tests run in: one per module and engine, for speed."""
+"""What the conformance tests ask for: an engine whose system runs, and gates."""
 
 from __future__ import annotations
 
@@ -7,29 +7,25 @@ from collections.abc import Iterator
 import pytest
 from engines import ENGINES
 from gates import Gate
+from shared_system import shared, wanted
 
-from actorrl import System, fetch
+from actorrl import fetch
 
 
 @pytest.fixture(scope="module", params=ENGINES)
-def engine(request: pytest.FixtureRequest) -> Iterator[str]:
-    """The name of the engine of the system that runs."""
-    with System(engine=request.param, seed=0):
-        yield request.param
+def engine(request: pytest.FixtureRequest) -> str:
+    """The name of the engine of the shared system, which runs."""
+    shared.use(request.param)
+    return str(request.param)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of one engine together in each module, so that each system starts once."""
-    first: dict[str, int] = {}
-    for place, item in enumerate(items):
-        first.setdefault(item.nodeid.split("::")[0], place)
-
-    def key(item: pytest.Item) -> tuple[int, int]:
-        engine = getattr(item, "callspec", None) and item.callspec.params.get("engine")
-        return first[item.nodeid.split("::")[0]], ENGINES.index(engine) if engine in ENGINES else -1
-
-    items.sort(key=key)
+    """Tests with systems of their own first, then those that share one, engine by engine, so that each starts once."""
+    ours = [place for place, item in enumerate(items) if "conformance" in item.path.parts]
+    by_engine = sorted((items[place] for place in ours), key=lambda item: [None, *ENGINES].index(wanted(item)))
+    for place, item in zip(ours, by_engine, strict=True):
+        items[place] = item
 
 
 @pytest.fixture(autouse=True)

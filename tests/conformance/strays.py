@@ -41,7 +41,8 @@ def processes(mark: str) -> dict[int, str]:
 
 def files(directory: str) -> set[str]:
     """What lies in `directory` and in shared memory and could be the runtime's."""
-    left = {str(path) for path in Path(directory).iterdir() if not path.name.startswith("pytest-")}
+    others = ("pytest-", "torchinductor")
+    left = {str(path) for path in Path(directory).iterdir() if not path.name.startswith(others)}
     memory = Path("/dev/shm")
     if memory.is_dir():
         left |= {str(path) for path in memory.iterdir() if "actorrl" in path.name}

@@ -1,4 +1,4 @@
-"""Failure delivery: once, to whoever can receive it, and never silently. Each test has a system of its own."""
+"""Failure delivery: once, to whoever can receive it, and never silently."""
 
 from __future__ import annotations
 
@@ -6,30 +6,18 @@ import gc
 import logging
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from actors_for_tests import Caller, Counter, Fails, Fragile, Parent, Where, add
-from engines import ENGINES
+from engines import ENGINES, only_processes
 from gates import Gate
 from strays import eventually
 
 from actorrl import System, errors, fetch, remote, startat, stop, wait, watch
 
 BIRTH = (errors.ActorDied, ValueError)  # what a constructor that raised a ValueError may be reported as
-
-
-@pytest.fixture(params=ENGINES)
-def system(request: pytest.FixtureRequest) -> Iterator[Any]:
-    with System(engine=request.param, seed=0) as system:
-        yield system
-
-
-@pytest.fixture
-def processes() -> Iterator[Any]:
-    with System(engine="processes", seed=0) as system:
-        yield system
 
 
 class Logged:
@@ -64,7 +52,7 @@ def until_it_raises(call: Callable[[], Any], kinds: Any) -> BaseException:
     return caught[0]
 
 
-def test_a_failure_in_a_tell_is_logged_and_the_owners_next_fetch_raises_it_once(system: Any, logged: Logged):
+def test_a_failure_in_a_tell_is_logged_and_the_owners_next_fetch_raises_it_once(engine: str, logged: Logged):
     fails = startat(None, Fails)
     fails.with_value.tell("told in vain")
 
@@ -75,7 +63,7 @@ def test_a_failure_in_a_tell_is_logged_and_the_owners_next_fetch_raises_it_once(
     assert fetch([fails.ok() for _ in range(20)]) == ["ok"] * 20
 
 
-def test_a_failure_in_a_told_function_too(system: Any, logged: Logged):
+def test_a_failure_in_a_told_function_too(engine: str, logged: Logged):
     @remote
     def broken(fails: Fails) -> None:
         raise KeyError("in a function")
@@ -87,7 +75,7 @@ def test_a_failure_in_a_told_function_too(system: Any, logged: Logged):
     eventually(lambda: "in a function" in logged)
 
 
-def test_every_failure_is_delivered_once(system: Any):
+def test_every_failure_is_delivered_once(engine: str):
     fails = startat(None, Fails)
     for n in range(3):
         fails.with_value.tell(f"failure {n}")
@@ -97,14 +85,14 @@ def test_every_failure_is_delivered_once(system: Any):
     assert fetch(fails.ok()) == "ok"
 
 
-def test_wait_raises_it_too(system: Any):
+def test_wait_raises_it_too(engine: str):
     fails = startat(None, Fails)
     fails.with_value.tell("waited for")
 
     until_it_raises(lambda: wait([fails.ok()]), ValueError)
 
 
-def test_stop_raises_it_too(system: Any, logged: Logged):
+def test_stop_raises_it_too(engine: str, logged: Logged):
     fails = startat(None, Fails)
     fails.with_value.tell("stopped for")
     eventually(lambda: "stopped for" in logged)
@@ -129,7 +117,7 @@ def test_the_error_of_the_with_block_itself_is_not_hidden(engine_name: str):
             raise KeyError("of the block")
 
 
-def test_ignore_is_the_log_only(system: Any, logged: Logged):
+def test_ignore_is_the_log_only(engine: str, logged: Logged):
     fails = startat(None, on_failure="ignore")(Fails)()
     fails.with_value.tell("never mind")
 
@@ -138,7 +126,7 @@ def test_ignore_is_the_log_only(system: Any, logged: Logged):
     stop(fails)
 
 
-def test_stop_ends_the_owner_too(system: Any, logged: Logged):
+def test_stop_ends_the_owner_too(engine: str, logged: Logged):
     parent = startat(None, on_failure="ignore")(Parent)()
     end = watch(parent)
     child = fetch(parent.spawn(None, Fails, on_failure="stop"))
@@ -150,7 +138,7 @@ def test_stop_ends_the_owner_too(system: Any, logged: Logged):
         fetch(parent.pid(), timeout=10)
 
 
-def test_the_owner_is_the_actor_that_spawned_it_not_who_told_it(system: Any):
+def test_the_owner_is_the_actor_that_spawned_it_not_who_told_it(engine: str):
     parent = startat(None, Parent)
     child = fetch(parent.spawn(None, Fails))
     child.with_value.tell("for the parent")
@@ -166,7 +154,7 @@ def test_the_owner_is_the_actor_that_spawned_it_not_who_told_it(system: Any):
     assert fetch(ask(parent)) == "ok"
 
 
-def test_whoever_gets_it_from_a_future_has_received_it(system: Any, logged: Logged):
+def test_whoever_gets_it_from_a_future_has_received_it(engine: str, logged: Logged):
     fails = startat(None, Fails)
     with pytest.raises(ValueError):
         fetch(fails.with_value("received by fetch"))
@@ -177,7 +165,7 @@ def test_whoever_gets_it_from_a_future_has_received_it(system: Any, logged: Logg
     assert "received by" not in logged
 
 
-def test_a_future_collected_unread_is_logged_with_its_traceback(system: Any, logged: Logged):
+def test_a_future_collected_unread_is_logged_with_its_traceback(engine: str, logged: Logged):
     fails = startat(None, Fails)
     future = fails.with_value("read by nobody")
     eventually(future.done)
@@ -189,7 +177,7 @@ def test_a_future_collected_unread_is_logged_with_its_traceback(system: Any, log
     assert fetch(fails.ok()) == "ok"
 
 
-def test_a_future_dropped_before_its_answer_is_logged_too(system: Any, logged: Logged):
+def test_a_future_dropped_before_its_answer_is_logged_too(engine: str, logged: Logged):
     fails = startat(None, Fails)
     fails.with_value("dropped at once")
 
@@ -201,7 +189,7 @@ def test_a_future_dropped_before_its_answer_is_logged_too(system: Any, logged: L
     eventually(seen)
 
 
-def test_a_future_that_succeeded_is_dropped_in_silence(system: Any, logged: Logged):
+def test_a_future_that_succeeded_is_dropped_in_silence(engine: str, logged: Logged):
     fails = startat(None, Fails)
     for _ in range(5):
         fails.ok()
@@ -211,7 +199,7 @@ def test_a_future_that_succeeded_is_dropped_in_silence(system: Any, logged: Logg
     assert "ok" not in logged.caplog.text
 
 
-def test_a_failed_constructor_with_no_call_pending_is_logged_and_raised(system: Any, logged: Logged):
+def test_a_failed_constructor_with_no_call_pending_is_logged_and_raised(engine: str, logged: Logged):
     counter = startat(0, Counter)
     startat(None, Fragile)
 
@@ -221,7 +209,8 @@ def test_a_failed_constructor_with_no_call_pending_is_logged_and_raised(system: 
     assert "Fragile" in logged
 
 
-def test_a_failed_constructor_with_a_call_pending_is_received_by_that_call(processes: Any, gate: Gate):
+@only_processes
+def test_a_failed_constructor_with_a_call_pending_is_received_by_that_call(engine: str, gate: Gate):
     other = startat(0, Fails)
     fragile = startat(None, Fragile, gate)
     futures = [fragile.ok(), fragile.ok()]
@@ -236,7 +225,8 @@ def test_a_failed_constructor_with_a_call_pending_is_received_by_that_call(proce
     assert fetch([other.ok() for _ in range(20)]) == ["ok"] * 20
 
 
-def test_a_death_with_no_call_pending_is_logged_and_raised_once(processes: Any, logged: Logged):
+@only_processes
+def test_a_death_with_no_call_pending_is_logged_and_raised_once(engine: str, logged: Logged):
     other, where = startat(0, Fails), startat(None, Where)
     pid = fetch(where.pid())
     os.kill(pid, signal.SIGKILL)
@@ -247,7 +237,8 @@ def test_a_death_with_no_call_pending_is_logged_and_raised_once(processes: Any, 
     assert fetch([other.ok() for _ in range(20)]) == ["ok"] * 20
 
 
-def test_a_death_that_a_call_received_is_not_raised_again(processes: Any):
+@only_processes
+def test_a_death_that_a_call_received_is_not_raised_again(engine: str):
     other, where = startat(0, Fails), startat(None, Where)
     with pytest.raises(errors.ActorDied):
         fetch(where.exit(3), timeout=10)
@@ -255,7 +246,8 @@ def test_a_death_that_a_call_received_is_not_raised_again(processes: Any):
     assert fetch([other.ok() for _ in range(20)]) == ["ok"] * 20
 
 
-def test_a_death_in_a_tell_is_a_failure_nobody_received(processes: Any):
+@only_processes
+def test_a_death_in_a_tell_is_a_failure_nobody_received(engine: str):
     other, where = startat(0, Fails), startat(None, Where)
     where.exit.tell(3)
 
@@ -263,7 +255,8 @@ def test_a_death_in_a_tell_is_a_failure_nobody_received(processes: Any):
     assert error.exitcode == 3
 
 
-def test_a_timeout_in_fetch_delivers_the_failure_rather_than_time_out(processes: Any, gate: Gate):
+@only_processes
+def test_a_timeout_in_fetch_delivers_the_failure_rather_than_time_out(engine: str, gate: Gate):
     where, fails = startat(None, Where), startat(None, Fails)
     waiting = where.wait(gate)
     gate.entered()
@@ -281,7 +274,7 @@ def _fetch_shortly(future: Any) -> None:
         pass
 
 
-def test_an_actor_that_fails_goes_on(system: Any):
+def test_an_actor_that_fails_goes_on(engine: str):
     caller = startat(0, Caller)
     for _ in range(5):
         with pytest.raises(AttributeError):

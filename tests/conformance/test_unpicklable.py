@@ -152,8 +152,7 @@ def test_an_error_that_cannot_travel_arrives_as_a_remote_error_with_its_text(
 ):
     error = getattr(odd, method)().exception(timeout=10)
 
-    # What explodes when it is unpickled may also be rebuilt without unpickling: then it travelled as itself.
-    assert type(error) is errors.RemoteError or (method == "mined" and type(error) is MineError)
+    assert type(error) is errors.RemoteError
     assert text in str(error)
     assert method in str(error.__cause__) + str(error)
 
