@@ -6,7 +6,7 @@ Both engines encode calls here, so that a bad argument is the same TypeError on 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, MutableSet
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from .codec import Encoded, encode, encode_args
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["encode_call", "encode_spawn"]
 
 
-def encode_call(call: Call, known: MutableSet[str] | None = None) -> Encoded:
+def encode_call(call: Call, known: set[str] | None = None) -> Encoded:
     """The body of a message: (args, kwargs), or (function, args, kwargs).
 
     Raises:
@@ -32,7 +32,7 @@ def encode_call(call: Call, known: MutableSet[str] | None = None) -> Encoded:
         raise _explain(f"{call.ref._cls}.{call.method}", target, call.args, call.kwargs, error) from error
 
 
-def encode_spawn(spawn: Spawn, known: MutableSet[str] | None = None) -> Encoded:
+def encode_spawn(spawn: Spawn, known: set[str] | None = None) -> Encoded:
     """The body of a spawn: (factory, args, kwargs). TypeError as for calls."""
     try:
         return encode((spawn.factory, spawn.args, spawn.kwargs), known)

@@ -66,7 +66,12 @@ class Births:
     """Asks the nursery. In the driver it starts one where none is, or where the last was killed."""
 
     def __init__(
-        self, directory: str, token: str, news: Callable[..., None], lost: Callable[[], None], line: socket.socket | None
+        self,
+        directory: str,
+        token: str,
+        news: Callable[..., None],
+        lost: Callable[[], None],
+        line: socket.socket | None,
     ) -> None:
         self._directory, self._token = directory, token
         self._news, self._lost = news, lost

@@ -49,7 +49,14 @@ class Cell:
         self.state: Any = None
         self.batched: dict[str, int] = {}
         self.waits: dict[str, float] = {}
+        self.birth: threading.Lock | None = None  # held while it is constructed at a shared place
         self._loop: asyncio.AbstractEventLoop | None = None
+
+    def born(self) -> None:
+        """Let the next actor of the place be constructed: this one is, or its constructor waits for others."""
+        birth, self.birth = self.birth, None
+        if birth is not None:
+            birth.release()
 
     def construct(self, factory: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Make the object. Whatever the constructor raises is raised here."""
@@ -142,8 +149,8 @@ class Cell:
                 outcomes[index] = Outcome(envelope, None, error)
         name = run[0].method
         with inside(self, lambda: all(asked(envelope) for envelope in run)):
-            for index, value, error in self._results(name, calls):
-                outcomes[live[index]] = Outcome(run[live[index]], value, error)
+            for index, value, failure in self._results(name, calls):
+                outcomes[live[index]] = Outcome(run[live[index]], value, failure)
         return [outcomes[index] for index in range(len(run))]
 
     def _results(self, name: str, calls: list[Any]) -> list[tuple[int, Any, BaseException | None]]:
@@ -190,7 +197,7 @@ class Cell:
         thread = threading.Thread(target=elsewhere, name="actorrl-coroutine")
         thread.start()
         thread.join()
-        value, error = box[0]
-        if error is not None:
-            raise error
+        value, failure = box[0]
+        if failure is not None:
+            raise failure
         return value

@@ -12,7 +12,6 @@ Both engines encode every argument, result and error with `encode` and decode it
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import itertools
 import os
@@ -21,7 +20,7 @@ import sys
 import threading
 import types
 import weakref
-from collections.abc import Callable, MutableSet, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import cloudpickle
@@ -51,7 +50,7 @@ class Encoded:
         self.data, self.buffers, self.defines = data, buffers, defines
 
 
-def encode(value: Any, known: MutableSet[str] | None = None) -> Encoded:
+def encode(value: Any, known: set[str] | None = None) -> Encoded:
     """Pickle `value` for a process that already has the definitions in `known`.
 
     The caller adds `.defines` to `known` once the message is on its way.
@@ -67,14 +66,14 @@ def encode(value: Any, known: MutableSet[str] | None = None) -> Encoded:
     return Encoded(stream.getvalue(), pickler.buffers, pickler.defines)
 
 
-def encode_args(args: tuple[Any, ...], kwargs: dict[str, Any], known: MutableSet[str] | None) -> Encoded:
+def encode_args(args: tuple[Any, ...], kwargs: dict[str, Any], known: set[str] | None) -> Encoded:
     """`encode((args, kwargs))`, without the pickler's overhead for plain arguments."""
     if not kwargs and all(type(item) in PLAIN for item in args):
         return Encoded(pickle.dumps((args, kwargs), 5))
     return encode((args, kwargs), known)
 
 
-def decode(data: Any, buffers: Sequence[Any] = (), known: MutableSet[str] | None = None) -> Any:
+def decode(data: Any, buffers: Sequence[Any] = (), known: set[str] | None = None) -> Any:
     """The object that `encode` was given. Definitions it brings are added to `known`, the sender's."""
     if not buffers and known is None:
         return pickle.loads(data)
@@ -102,7 +101,7 @@ _arrivals = _Arrivals()
 
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
-    def __init__(self, stream: io.BytesIO, known: MutableSet[str]) -> None:
+    def __init__(self, stream: io.BytesIO, known: set[str]) -> None:
         self.buffers: list[pickle.PickleBuffer] = []
         self.defines: list[str] = []
         self._known = known
@@ -190,7 +189,7 @@ def can_import(module: types.ModuleType) -> bool:
         except Exception:
             continue
         if found is not None:
-            return found.origin == spec.origin
+            return bool(found.origin == spec.origin)
     return False
 
 

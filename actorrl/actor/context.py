@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .cell import Cell
@@ -36,7 +36,7 @@ def inside(cell: Cell, asked: Callable[[], bool] | None = None) -> Iterator[None
         here.cell, here.asked = before
 
 
-def current() -> ActorRef:
+def current() -> ActorRef[Any]:
     """The reference of the actor whose handler runs here. RuntimeError outside an actor."""
     if here.cell is None:
         raise RuntimeError("current() was called outside an actor: it tells a handler its own actor")

@@ -41,7 +41,7 @@ class End(NamedTuple):
 
 
 def signal_name(number: int) -> str:
-    """"SIGKILL" for 9."""
+    """ "SIGKILL" for 9."""
     try:
         return signal.Signals(number).name
     except ValueError:

@@ -29,7 +29,7 @@ def encode_error(error: BaseException, known: set[str] | None = None) -> tuple[b
         line = f"{name}: {error}"
     except Exception:
         line = name
-    for recipe in (_as_pickled, _rebuilt):
+    for recipe in (_as_pickled, _rebuilt) if _plain_reduce(type(error)) else (_as_pickled,):
         try:
             body = encode(recipe(error), known)
             if body.buffers:
@@ -64,6 +64,12 @@ def _as_pickled(error: BaseException) -> Any:
 def _rebuilt(error: BaseException) -> Any:
     # For an __init__ that does not take back `args`, the usual trap of exceptions: skip __init__.
     return type(error), error.args, {**error.__dict__}
+
+
+def _plain_reduce(kind: type[BaseException]) -> bool:
+    # A class that says itself how it is pickled, and fails at it, is not to be second-guessed.
+    own = (kind.__reduce__, kind.__reduce_ex__)
+    return own == (BaseException.__reduce__, BaseException.__reduce_ex__) or issubclass(kind, OSError)
 
 
 def _rebuild(kind: type[BaseException], args: tuple[Any, ...], state: dict[str, Any]) -> BaseException:

@@ -85,8 +85,23 @@ class Future(concurrent.futures.Future, Generic[T]):  # type: ignore[type-arg]
         if self._state not in DONE:
             self._engine.hurry(self)
 
+    def list_waiter(self, waiter: Any) -> bool:
+        """Tell `waiter` (by concurrent.futures' protocol) when this is done. False if it already is."""
+        with self._condition:
+            if self._state in DONE:
+                return False
+            self._waiters.append(waiter)
+            return True
+
+    def unlist_waiter(self, waiter: Any) -> None:
+        """Tell it no more."""
+        waiters: list[Any] = self._waiters
+        with self._condition:
+            if waiter in waiters:
+                waiters.remove(waiter)
+
     def _invoke_callbacks(self) -> None:
-        if self._done_callbacks:
+        if self._done_callbacks:  # type: ignore[attr-defined]
             self._engine.later(super()._invoke_callbacks)  # type: ignore[misc]
 
     def __await__(self) -> Generator[Any, None, T]:
@@ -109,6 +124,9 @@ class Future(concurrent.futures.Future, Generic[T]):  # type: ignore[type-arg]
             text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
             log.error("%s failed and nobody fetched its future:\n%s", self._label or "a call", text)
 
+    def __bool__(self) -> bool:
+        return True  # there is a future: `if self.pending and self.pending.done()`
+
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
         raise TypeError(f"a Future cannot be sent or pickled: fetch it first ({self._label})")
 
@@ -123,9 +141,12 @@ def _refuse(symbol: str) -> Callable[..., NoReturn]:
     return operator
 
 
-_BINARY = "add sub mul matmul truediv floordiv mod divmod pow lshift rshift and or xor"
-for _name in _BINARY.split():
+_BINARY = ("add", "sub", "mul", "matmul", "truediv", "floordiv", "mod", "divmod", "pow", "lshift", "rshift")
+_BITS = ("and", "or", "xor")
+_OTHERS = ("lt", "le", "gt", "ge", "neg", "pos", "abs", "invert", "int", "float", "complex", "index", "round")
+_CONTAINERS = ("len", "getitem", "iter", "contains")
+for _name in _BINARY + _BITS:
     setattr(Future, f"__{_name}__", _refuse(_name))
     setattr(Future, f"__r{_name}__", _refuse(_name))
-for _name in "lt le gt ge neg pos abs invert int float complex index round len getitem iter contains".split():
+for _name in _OTHERS + _CONTAINERS:
     setattr(Future, f"__{_name}__", _refuse(_name))

@@ -1,6 +1,6 @@
 """The actors that live in this process, each with its thread, and how they take their messages.
 
-`processes.py` puts arriving frames in; a cell's thread takes them out one at a time and answers.
+`post.py` puts arriving frames in; a cell's thread takes them out one at a time and answers.
 An actor with a process of its own runs on the main thread; at a shared place the main thread reads
 the socket and every actor has a thread of its own.
 """
@@ -23,7 +23,7 @@ from .receiver import Waiter
 from .ref import ActorRef
 
 if TYPE_CHECKING:
-    from .processes import ProcessEngine
+    from .post import Post
     from .status import CellStatus, Page
 
 __all__ = ["Birth", "Host", "Resident"]
@@ -69,26 +69,31 @@ class Resident:
         self.method: str | None = None  # what runs
         self.cancelled: set[tuple[int, int]] = set()
         self.failures = 0
-        self.ended = False
+        self.left = False  # its owner has ended
 
 
 class Host:
     """The residents of one process, and the loop that each of them runs."""
 
-    def __init__(self, engine: ProcessEngine, place: int | None, page: Page) -> None:
-        self._engine = engine
+    def __init__(self, post: Post, stop_children: Callable[[Cell], None], place: int | None, page: Page) -> None:
+        self._post = post
+        self._stop_children = stop_children
         self._place = place
         self._page = page
         self.residents: dict[int, Resident] = {}
         self.ended: set[int] = set()
         self._early: dict[int, list[tuple[Frame, list[Any]]]] = {}
         self._born = Waiter()
+        self._birth = threading.Lock()  # the actors of a place share its random generators: one constructor at a time
 
     # -- arriving frames, on the thread that leads ------------------------------------------------
 
-    def create(self, frame: Frame, buffers: list[Any], birth: Birth) -> None:
+    def create(self, frame: Frame, buffers: list[Any], fields: tuple[Any, ...]) -> None:
         """A new actor: start its thread, or wake the main thread that will be it."""
-        ref: ActorRef[Any] = ActorRef(self._engine.token, self._engine.number, frame.actor, birth.cls, birth.name)
+        if frame.actor in self.ended:
+            return
+        birth = Birth(*fields)
+        ref: ActorRef[Any] = ActorRef(self._post.token, self._post.number, frame.actor, birth.cls, birth.name)
         cell = Cell(ref, birth.on_failure, birth.seed, birth.path)
         body = self._body(frame, buffers)
         resident = Resident(cell, birth, body, self._page.cell(frame.actor))
@@ -105,7 +110,7 @@ class Host:
         resident = self.residents.get(frame.actor)
         if resident is None:
             if frame.actor in self.ended:  # the news of its end answers the call
-                self._engine.lost_tell(frame.actor, frame.name.decode(), frame.call_id)
+                self._post.lost_tell(frame.actor, frame.name.decode(), frame.call_id)
             else:
                 self._early.setdefault(frame.actor, []).append((frame, buffers))
             return
@@ -113,7 +118,7 @@ class Host:
         body = self._body(frame, buffers)
         envelope = Envelope(frame.sender, frame.call_id, name, bool(frame.flags & FUNCTION), body)
         if not resident.cell.mailbox.put(envelope):
-            self._engine.refuse(frame.actor, envelope)
+            self._post.refuse(frame.actor, envelope)
             return
         resident.waiter.done()
 
@@ -128,8 +133,13 @@ class Host:
         """End an actor without running what is queued: its owner is gone."""
         resident = self.residents.get(actor)
         if resident is not None:
+            resident.left = True
             resident.cell.mailbox.drain()
             resident.waiter.done()
+        elif actor not in self.ended:  # its owner died before it could send the constructor's arguments
+            self.ended.add(actor)
+            self._early.pop(actor, None)
+            self._post.send_end(End(actor, "owner ended", "an actor", None, self._post.pid))
 
     def cancel(self, actor: int, sender: int, call_id: int) -> None:
         """A caller has given a call up."""
@@ -141,7 +151,7 @@ class Host:
 
     def _body(self, frame: Frame, buffers: list[Any]) -> Any:
         if frame.flags & DEFINES:
-            return _Arrived(frame, buffers, self._engine.transport.known(frame.sender))
+            return _Arrived(frame, buffers, self._post.transport.known(frame.sender))
         return frame.data, buffers
 
     # -- the life of an actor, on its own thread ----------------------------------------------------
@@ -149,9 +159,9 @@ class Host:
     def serve(self) -> None:
         """The main thread of the process: be the one actor, or read the socket for all of them."""
         if self._place is not None:
-            self._engine.receiver.until(Waiter(1 << 60))
+            self._post.receiver.until(Waiter(1 << 60))
             return
-        self._engine.receiver.until(self._born)
+        self._post.receiver.until(self._born)
         self.live(next(iter(self.residents.values())))
 
     def live(self, resident: Resident) -> None:
@@ -165,7 +175,10 @@ class Host:
             else:
                 while self._next(resident):
                     pass
-                self._finish(resident)
+                if resident.left:
+                    end = {"reason": "owner ended"}
+                else:
+                    self._finish(resident)
         except SystemExit as error:
             end, exit_ = {"reason": "exited", "exitcode": _exit_code(error)}, error
         self._bury(resident, end, exit_)
@@ -175,8 +188,13 @@ class Host:
         try:
             factory, args, kwargs = _decoded(resident.body)
             resident.body = None
-            seeds.reseed(cell.seed, cell.path)
-            cell.construct(factory, args, kwargs)
+            self._birth.acquire()
+            cell.birth = self._birth
+            try:
+                seeds.reseed(cell.seed, cell.path)
+                cell.construct(factory, args, kwargs)
+            finally:
+                cell.born()
         except BaseException as error:
             exitcode = _exit_code(error) if isinstance(error, SystemExit) else 1
             return {"reason": "constructor failed", "exitcode": exitcode, "error": encode_error(error)[0]}
@@ -185,15 +203,15 @@ class Host:
 
     def _next(self, resident: Resident) -> bool:
         """Handle the next message or batch. False when the mailbox is closed and empty."""
-        engine, cell, mailbox = self._engine, resident.cell, resident.cell.mailbox
-        engine.receiver.drain()  # what has arrived may cancel what is queued
+        post, cell, mailbox = self._post, resident.cell, resident.cell.mailbox
+        post.receiver.drain()  # what has arrived may cancel what is queued
         run = mailbox.take(cell.batched)
         if not run:
             if mailbox.closed:
                 return False
             resident.waiter.again()
             if not len(mailbox) and not mailbox.closed:
-                engine.receiver.until(resident.waiter)
+                post.receiver.until(resident.waiter)
             return True
         if cell.waits and run[0].method in cell.waits:
             self._gather_more(resident, run)
@@ -221,11 +239,11 @@ class Host:
                 return
             resident.waiter.again()
             if not len(cell.mailbox):
-                self._engine.receiver.until(resident.waiter, deadline)
+                self._post.receiver.until(resident.waiter, deadline)
 
     def _asked(self, resident: Resident) -> Callable[[Envelope], bool]:
         def asked(envelope: Envelope) -> bool:
-            self._engine.receiver.drain()
+            self._post.receiver.drain()
             return (envelope.sender, envelope.call_id) in resident.cancelled
 
         return asked
@@ -233,7 +251,7 @@ class Host:
     def _answer(self, resident: Resident, outcome: Outcome) -> None:
         envelope, value, error = outcome
         if envelope.call_id:
-            self._engine.reply(resident.cell.ref, envelope, value, error)
+            self._post.reply(resident.cell.ref, envelope, value, error)
         elif error is not None:
             self.fail(resident, error)
 
@@ -241,7 +259,7 @@ class Host:
         """A failure that nobody can receive: it goes to the actor's owner."""
         resident.failures += 1
         birth = resident.birth
-        self._engine.report(resident.cell.ref, resident.failures, error, birth)
+        self._post.report(resident.cell.ref, resident.failures, error, birth)
 
     def _finish(self, resident: Resident) -> None:
         resident.status.state(4, 0)
@@ -251,23 +269,23 @@ class Host:
             raise
         except BaseException as error:
             self.fail(resident, error)
-        self._engine.stop_children(resident.cell)
+        self._stop_children(resident.cell)
 
     def _bury(self, resident: Resident, how: dict[str, Any], exit_: SystemExit | None) -> None:
         cell = resident.cell
         self.ended.add(cell.ref._actor)
         for envelope in cell.mailbox.drain():
-            self._engine.lost_tell(cell.ref._actor, envelope.method, envelope.call_id)
+            self._post.lost_tell(cell.ref._actor, envelope.method, envelope.call_id)
         self.residents.pop(cell.ref._actor, None)
         end = End(
             cell.ref._actor,
             cls=cell.ref._cls,
             name=cell.ref._name,
-            pid=self._engine.pid,
+            pid=self._post.pid,
             running=resident.method if exit_ is not None else None,
             **how,
         )
-        self._engine.send_end(end)
+        self._post.send_end(end)
 
 
 def _decoded(body: Any) -> Any:

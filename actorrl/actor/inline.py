@@ -22,7 +22,7 @@ from ..errors import DeadlockError
 from . import seeds
 from .arguments import encode_call, encode_spawn
 from .cell import Cell
-from .codec import decode, encode
+from .codec import Encoded, decode, encode
 from .context import here
 from .deaths import End, died
 from .engine import ActorInfo, Call, Spawn
@@ -44,7 +44,6 @@ class _Resident:
         self.thread: int | None = None  # whose handler runs it
         self.futures: dict[int, Future[Any]] = {}
         self.watchers: list[Future[Any]] = []
-        self.random: dict[str, Any] | None = None
         self.end: End | None = None
         self.handled = 0
         self.busy = 0.0
@@ -63,12 +62,14 @@ class InlineEngine:
         self._calls = itertools.count(1)
         self._lock = threading.RLock()
         self._moved = threading.Condition(self._lock)
+        self._streams: dict[Any, dict[str, Any]] = {}  # states of the random generators, as on processes:
+        self._stream: Any = None  # one per int place, one per actor without; None is the program's own
         self._root = Cell(ActorRef(self.token, 0, 0, "the program"), "raise", self.seed, ())
 
     # -- spawning and ending ---------------------------------------------------------------------
 
     def spawn(self, spawn: Spawn) -> ActorRef[Any]:
-        body = encode_spawn(spawn)
+        body = _sealed(encode_spawn(spawn))
         owner = self._owner()
         kind = spawn.factory if isinstance(spawn.factory, type) else None
         name, cls = spawn.options.name, getattr(spawn.factory, "__qualname__", type(spawn.factory).__qualname__)
@@ -151,13 +152,13 @@ class InlineEngine:
     # -- messages --------------------------------------------------------------------------------
 
     def call(self, call: Call) -> Future[Any]:
-        body = encode_call(call)
+        body = _sealed(encode_call(call))
         future: Future[Any] = Future(self, f"{call.ref._cls}.{call.method}", next(self._calls), call.ref._actor)
         self._post(call, body, future)
         return future
 
     def tell(self, call: Call) -> None:
-        self._post(call, encode_call(call), None)
+        self._post(call, _sealed(encode_call(call)), None)
 
     def _post(self, call: Call, body: Any, future: Future[Any] | None) -> None:
         resident = self._resident(call.ref)
@@ -196,21 +197,28 @@ class InlineEngine:
             if resident.thread is not None or resident.end is not None:
                 return
             resident.thread = threading.get_ident()
-        outside = seeds.save()
-        if resident.random is not None:
-            seeds.load(resident.random)
+        outer = self._switch(("place", resident.place) if resident.place is not None else resident.cell.ref._actor)
         try:
             first()
             while resident.end is None and self._next(resident):
                 pass
         finally:
-            resident.random = seeds.save()
-            seeds.load(outside)
+            self._switch(outer)
             with self._moved:
                 resident.thread = None
                 self._moved.notify_all()
         if resident.end is None and len(resident.cell.mailbox):
             self._occupy(resident, lambda: None)
+
+    def _switch(self, stream: Any) -> Any:
+        """Put the global random generators to another stream. The one that was in use."""
+        before = self._stream
+        if stream != before:
+            self._streams[before] = seeds.save()
+            if stream in self._streams:
+                seeds.load(self._streams[stream])
+            self._stream = stream
+        return before
 
     def _next(self, resident: _Resident) -> bool:
         cell = resident.cell
@@ -235,7 +243,7 @@ class InlineEngine:
     def _answer(self, resident: _Resident, envelope: Envelope, value: Any, error: BaseException | None) -> None:
         if error is None and envelope.call_id:
             try:
-                body = encode(value)
+                body = _sealed(encode(value))
                 value = decode(body.data, body.buffers, set())
             except Exception as failure:
                 label = f"{resident.cell.ref._cls}.{envelope.method}"
@@ -351,9 +359,8 @@ class InlineEngine:
                 state = "running" if resident.thread is not None else "idle"
                 share = min(1.0, resident.busy / age) if age else 0.0
                 queue = len(resident.cell.mailbox)
-                rows.append(
-                    ActorInfo(ref._name, ref._cls, os.getpid(), resident.place, state, queue, resident.handled, share, 0)
-                )
+                row = ref._name, ref._cls, os.getpid(), resident.place, state, queue, resident.handled, share, 0
+                rows.append(ActorInfo(*row))
         return rows
 
     def shutdown(self, timeout: float) -> None:
@@ -366,6 +373,12 @@ class InlineEngine:
 
     def _resident(self, ref: ActorRef[Any]) -> _Resident | None:
         return self._residents.get(ref._actor) if ref._token == self.token else None
+
+
+def _sealed(body: Encoded) -> Encoded:
+    """The body with its large buffers copied: from now on the sender may change its arrays."""
+    body.buffers = [bytearray(buffer) for buffer in body.buffers]
+    return body
 
 
 def _decode(envelope: Envelope) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:

@@ -6,7 +6,7 @@ heavy, so an actor starts as a fork of it in milliseconds; it watches the driver
     driver ══ Popen ══► nursery ══ fork ══► actor's process ══► whatever that starts
        └──── line ─────────┘ └────── line ──────┘                (killed with its group)
 
-Every process hears from here who has ended. The nursery keeps one `_Worker` per process and leaves
+Every process hears from here who has ended. The nursery keeps one `Ward` per process and leaves
 the bookkeeping of actors to registry.py.
 """
 
@@ -15,64 +15,28 @@ from __future__ import annotations
 import gc
 import importlib
 import json
-import mmap
 import os
 import selectors
 import shutil
 import signal
 import socket
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
 from typing import Any
 
 from .control import Line
 from .deaths import End, signal_name
-from .launch import Child, fork_worker, needs_fresh_start, start_worker
+from .launch import fork_worker, needs_fresh_start, start_worker
+from .reaping import adopt_orphans, ended_children, kill_descendants, kill_group
 from .registry import DRIVER, Entry, Kill, Order, Registry, Tell
-from .status import SIZE, read, read_started
+from .status import read, read_last_words, read_started
+from .ward import Ward
 from .worker import Settings, forked
 
 __all__ = ["Nursery", "main"]
 
 INQUIRY = 0.25
 """Seconds that the processes get to say who had calls open to a dead actor."""
-
-
-class _Worker:
-    """One process of actors."""
-
-    def __init__(self, number: int, place: int | None, options: dict[str, Any]) -> None:
-        self.number, self.place, self.options = number, place, options
-        self.page_fd = _anonymous_file()
-        self.page = mmap.mmap(self.page_fd, SIZE)
-        ours, self.theirs = socket.socketpair()
-        self.line = Line(ours)
-        self.life_read, self.life_write = os.pipe()
-        self.child: Child | None = None
-        self.killed: str | None = None  # why we killed it
-        self.ends: dict[int, End] = {}  # told by the worker, published once the process is gone
-
-    def close_in_child(self) -> None:
-        """Close what belongs to the nursery alone."""
-        self.line.close()
-        os.close(self.life_write)
-
-    def close(self) -> None:
-        self.line.close()
-        os.close(self.life_write)
-        self.page.close()
-
-
-def _anonymous_file() -> int:
-    if hasattr(os, "memfd_create"):
-        fd = os.memfd_create("actorrl", os.MFD_CLOEXEC)
-    else:
-        fd, path = tempfile.mkstemp()
-        os.unlink(path)
-    os.ftruncate(fd, SIZE)
-    return fd
 
 
 class Nursery:
@@ -85,7 +49,7 @@ class Nursery:
         self.registry = Registry(settings["first"])
         self._next = settings["first"]
         self.driver = Line(socket.socket(fileno=settings["line"]))
-        self.workers: dict[int, _Worker] = {}
+        self.workers: dict[int, Ward] = {}
         self.places: dict[int, int] = {}
         self.deadlines: dict[int, float] = {}  # actor -> when its inquiry ends
         self.selector = selectors.DefaultSelector()
@@ -104,9 +68,7 @@ class Nursery:
                     if key.data == "children":
                         _empty(key.fd)
                         self._reap()
-                    elif key.data == "driver died":
-                        return
-                    elif not self._listen(key.data):
+                    elif key.data == "driver died" or not self._listen(key.data):
                         return
                 self._conclude()
         finally:
@@ -243,7 +205,7 @@ class Nursery:
 
     # -- processes -------------------------------------------------------------------------------
 
-    def _worker_for(self, wish: dict[str, Any]) -> _Worker:
+    def _worker_for(self, wish: dict[str, Any]) -> Ward:
         place, options = wish["place"], wish["options"]
         if place in self.places:
             worker = self.workers[self.places[place]]
@@ -252,7 +214,7 @@ class Nursery:
                 if value != have:
                     raise ValueError(f"place {place} was made with {key}={have!r}; it cannot have {key}={value!r} too")
             return worker
-        worker = _Worker(self._next, place, options)
+        worker = Ward(self._next, place, options)
         self._next += 1
         self.preload(wish["preload"])
         self._start(worker, wish)
@@ -265,7 +227,7 @@ class Nursery:
         self.selector.register(worker.line, selectors.EVENT_READ, worker.number)
         return worker
 
-    def _start(self, worker: _Worker, wish: dict[str, Any]) -> None:
+    def _start(self, worker: Ward, wish: dict[str, Any]) -> None:
         environment = {**wish["environment"], **(worker.options.get("env") or {})}
         settings = Settings(
             self.directory, self.token, worker.number, worker.place, worker.theirs.fileno(), worker.life_read,
@@ -279,7 +241,7 @@ class Nursery:
             gc.freeze()  # what is imported stays shared: the collector of the child leaves it alone
             worker.child = fork_worker(self._in_child, settings, worker)
 
-    def _in_child(self, settings: Settings, worker: _Worker) -> None:
+    def _in_child(self, settings: Settings, worker: Ward) -> None:
         self.selector.close()
         self.driver.close()
         for other in [*self.workers.values(), worker]:
@@ -307,22 +269,22 @@ class Nursery:
         worker = self.workers.get(process)
         if worker is not None and worker.child is not None:
             worker.killed = worker.killed or reason
-            _kill_group(worker.child.pid)
+            kill_group(worker.child.pid)
 
     def _reap(self) -> None:
         by_pid = {worker.child.pid: worker for worker in self.workers.values() if worker.child is not None}
-        for pid in _ended_children(list(by_pid)):
+        for pid in ended_children(list(by_pid)):
             worker = by_pid.get(pid)
             if worker is None:
                 os.waitpid(pid, os.WNOHANG)  # an orphan of an actor: we adopted it
                 continue
-            _kill_group(pid)  # before its pid is free again: what it started ends with it
+            kill_group(pid)  # before its pid is free again: what it started ends with it
             assert worker.child is not None
             code = worker.child.reap()
             if code is not None:
                 self._bury(worker, code)
 
-    def _bury(self, worker: _Worker, code: int) -> None:
+    def _bury(self, worker: Ward, code: int) -> None:
         del self.workers[worker.number]
         if worker.place is not None:
             self.places.pop(worker.place, None)
@@ -345,7 +307,7 @@ class Nursery:
         except OSError:
             pass
 
-    def _end_of(self, entry: Entry, worker: _Worker, code: int) -> End:
+    def _end_of(self, entry: Entry, worker: Ward, code: int) -> End:
         assert worker.child is not None
         started = read_started(worker.page, entry.actor)
         told = worker.ends.get(entry.actor)
@@ -362,6 +324,7 @@ class Nursery:
             signal=signal_name(-code) if code < 0 else None,
             running=reading.running if reading else None,
             started=started,
+            stderr=read_last_words(worker.page),
         )
 
     def _publish(self, end: End) -> None:
@@ -397,69 +360,11 @@ class Nursery:
         self.selector.register(read_end, selectors.EVENT_READ, "children")
 
     def _end_everything(self) -> None:
-        """Kill every process that descends from here, wait for them, remove the directory."""
         for worker in self.workers.values():
             if worker.child is not None:
-                _kill_group(worker.child.pid)
-        deadline = time.monotonic() + 1.5
-        while time.monotonic() < deadline:
-            for pid in _descendants(os.getpid()):
-                try:
-                    os.kill(pid, signal.SIGKILL)
-                except OSError:
-                    continue
-            try:
-                while os.waitpid(-1, os.WNOHANG)[0]:
-                    pass
-            except ChildProcessError:
-                break
-            time.sleep(0.002)
+                kill_group(worker.child.pid)
+        kill_descendants(1.5)
         shutil.rmtree(self.directory, ignore_errors=True)
-
-
-def _kill_group(pid: int) -> None:
-    for kill in (os.killpg, os.kill):  # the group may not exist yet: a child makes its own
-        try:
-            kill(pid, signal.SIGKILL)
-        except OSError:
-            continue
-
-
-def _ended_children(known: list[int]) -> Iterator[int]:
-    """Pids that have ended and are not reaped yet; the caller reaps each before it asks for the next."""
-    if not hasattr(os, "waitid"):
-        yield from known
-        return
-    before = None
-    while True:
-        try:
-            found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-        except ChildProcessError:
-            return
-        if found is None or found.si_pid == before:
-            return
-        before = found.si_pid
-        yield before
-
-
-def _descendants(root: int) -> list[int]:
-    parents: dict[int, int] = {}
-    try:
-        for name in os.listdir("/proc"):
-            if name.isdigit():
-                try:
-                    with open(f"/proc/{name}/stat", "rb") as file:
-                        parents[int(name)] = int(file.read().rsplit(b")", 1)[1].split()[1])
-                except (OSError, IndexError, ValueError):
-                    continue
-    except OSError:
-        return []
-    found: list[int] = []
-    layer = {root}
-    while layer:
-        layer = {pid for pid, parent in parents.items() if parent in layer}
-        found += layer
-    return found
 
 
 def _empty(fd: int) -> None:
@@ -470,16 +375,6 @@ def _empty(fd: int) -> None:
         pass
 
 
-def _adopt_orphans() -> None:
-    """Become the parent of what actors leave behind (Linux), so that it can be found and killed."""
-    try:
-        import ctypes
-
-        ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
-    except (OSError, AttributeError):
-        pass
-
-
 def main() -> None:
     """The nursery's process from start to end. Called by the code that `launch.start_nursery` runs."""
     settings = json.loads(sys.argv[2])
@@ -487,7 +382,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    _adopt_orphans()
+    adopt_orphans()
     try:
         Nursery(settings).run()
     finally:

@@ -91,5 +91,5 @@ def check_place(place: Any) -> int | None:
     if isinstance(place, int) and not isinstance(place, bool):
         raise ValueError(f"a place is None or an int of at least 0; got {place}")
     if isinstance(place, str):
-        raise ValueError(f"a str names a node of a Ray cluster and this engine has none; place {place!r} must be an int")
+        raise ValueError(f"a str names a node of a Ray cluster, which this engine has not; got place {place!r}")
     raise TypeError(f"a place is None or an int of at least 0; got {place!r} ({type(place).__name__})")

@@ -79,7 +79,14 @@ class Registry:
             raise ValueError(f"the name {name!r} is taken by actor #{entry.actor}, a {entry.cls}")
 
     def add(
-        self, process: int, place: int | None, name: str | None, cls: str, owner: int, owner_process: int, on_failure: str
+        self,
+        process: int,
+        place: int | None,
+        name: str | None,
+        cls: str,
+        owner: int,
+        owner_process: int,
+        on_failure: str,
     ) -> Entry:
         """Enter a new actor."""
         entry = Entry(self._next, process, place, name, cls, owner, owner_process, on_failure)
@@ -106,6 +113,7 @@ class Registry:
             return []
         if entry.name is not None:
             self._names.pop(entry.name, None)
+        end = end._replace(cls=entry.cls, name=entry.name)
         self.ends[end.actor] = end
         while len(self.ends) > REMEMBERED:
             self.ends.popitem(last=False)
@@ -137,7 +145,8 @@ class Registry:
         inquiry = self._inquiries.pop(actor, None)
         if inquiry is None or inquiry.received:
             return []
-        return [Tell(inquiry.entry.owner_process, ("unreceived", inquiry.end, inquiry.entry.owner, inquiry.entry.on_failure))]
+        entry = inquiry.entry
+        return [Tell(entry.owner_process, ("unreceived", inquiry.end, entry.owner, entry.on_failure))]
 
     def gone(self, process: int) -> list[Order]:
         """A process has ended: it answers no inquiry."""

@@ -36,6 +36,8 @@ class RemoteFunction(Generic[A, P, R]):
     """
 
     __wrapped__: Callable[..., R]
+    __name__: str
+    __qualname__: str
 
     def __init__(self, function: Callable[Concatenate[A, P], R]) -> None:
         functools.update_wrapper(self, function)
@@ -47,7 +49,7 @@ class RemoteFunction(Generic[A, P, R]):
     @overload
     def __call__(self, struct: A, /, *args: P.args, **kwargs: P.kwargs) -> R: ...
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:  # type: ignore[misc]
         first = args[0] if args else kwargs.get(self._first)
         if not isinstance(first, ActorRef):
             return self.__wrapped__(*args, **kwargs)
@@ -58,7 +60,7 @@ class RemoteFunction(Generic[A, P, R]):
         first = args[0] if args else kwargs.get(self._first)
         if not isinstance(first, ActorRef):
             kind = type(first).__name__
-            raise TypeError(f"{self.__name__}.tell() sends to an actor: {self._first!r} must be an ActorRef, got {kind}")
+            raise TypeError(f"{self.__name__}.tell() takes an ActorRef for {self._first!r}, it sends; got {kind}")
         _seam.engine().tell(self._message(first, args, kwargs))
 
     def _message(self, ref: ActorRef[Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> _seam.Call:
@@ -162,7 +164,7 @@ def class_options(cls: Any) -> Options:
 
 
 @overload
-def remote(target: C, /) -> C: ...
+def remote(target: C, /) -> C: ...  # type: ignore[overload-overlap]
 @overload
 def remote(target: Callable[Concatenate[A, P], R], /) -> RemoteFunction[A, P, R]: ...
 @overload
@@ -201,7 +203,9 @@ def _decorate_class(cls: Any, options: Mapping[str, Any]) -> Any:
         raise TypeError(f"@remote(...) with options is for a class; got {cls!r}")
     taken = [name for name in ("remote", "options") if name in vars(cls)]
     if taken:
-        raise TypeError(f"@remote would hide {cls.__qualname__}.{taken[0]}: use startat(place, {cls.__name__}, ...) instead")
+        raise TypeError(
+            f"@remote would hide {cls.__qualname__}.{taken[0]}: use startat(place, {cls.__name__}, ...) instead"
+        )
     inherited = dict(getattr(cls, OPTIONS, {}))
     setattr(cls, OPTIONS, {**inherited, **options})
     cls.remote = _Remote()  # type: ignore[attr-defined]

@@ -7,8 +7,10 @@ depends neither on timing nor on process ids. Generators are named only where so
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import random
 import sys
+from collections.abc import Callable
 from typing import Any
 
 __all__ = ["load", "reseed", "save"]
@@ -17,15 +19,54 @@ Path = tuple[int, ...]
 
 
 def reseed(seed: int, path: Path) -> None:
-    """Seed `random`, `numpy.random` and torch for the actor that was spawned along `path`."""
+    """Seed `random`, `numpy.random` and torch for the actor that was spawned along `path`.
+
+    What is not imported yet is seeded when it is.
+    """
     digest = hashlib.sha256(repr((seed, path)).encode()).digest()
     random.seed(digest)
-    if "numpy" in sys.modules:
-        words = [int.from_bytes(digest[i : i + 4], "little") for i in range(0, 32, 4)]
-        sys.modules["numpy"].random.seed(words)
-    torch = sys.modules.get("torch")
-    if torch is not None:
-        torch.random.default_generator.manual_seed(int.from_bytes(digest[:8], "little"))
+    seeders: dict[str, Callable[[Any], None]] = {
+        "numpy": lambda module: _seed_numpy(module, digest),
+        "torch": lambda module: _seed_torch(module, digest),
+    }
+    _OnImport.waiting = {}
+    for name, seeder in seeders.items():
+        if name in sys.modules:
+            seeder(sys.modules[name])
+        else:
+            _OnImport.waiting[name] = seeder
+    if _OnImport.waiting and _OnImport not in sys.meta_path:
+        sys.meta_path.insert(0, _OnImport)
+
+
+def _seed_numpy(numpy: Any, digest: bytes) -> None:
+    numpy.random.seed([int.from_bytes(digest[i : i + 4], "little") for i in range(0, 32, 4)])
+
+
+def _seed_torch(torch: Any, digest: bytes) -> None:
+    torch.random.default_generator.manual_seed(int.from_bytes(digest[:8], "little"))
+
+
+class _OnImport:
+    """An import hook: the first import of a library here is followed by its seeding."""
+
+    waiting: dict[str, Callable[[Any], None]] = {}
+
+    @classmethod
+    def find_spec(cls, name: str, path: Any = None, target: Any = None) -> Any:
+        seeder = cls.waiting.pop(name, None)
+        if seeder is None:
+            return None
+        spec = importlib.util.find_spec(name)
+        if spec is not None and spec.loader is not None:
+            execute = spec.loader.exec_module
+
+            def execute_and_seed(module: Any) -> None:
+                execute(module)
+                seeder(module)
+
+            spec.loader.exec_module = execute_and_seed  # type: ignore[method-assign]
+        return spec
 
 
 def save() -> dict[str, Any]:

@@ -76,13 +76,13 @@ class Transport:
             return None
         raw = inbox.recv()
         buffers: list[Any] = []
-        while inbox.getsockopt(zmq.RCVMORE):
+        while inbox.rcvmore:
             buffers.append(inbox.recv(copy=False).buffer)
         return raw, buffers
 
     def pending(self) -> bool:
         """Whether a message has arrived that nobody has received."""
-        return bool(self._inbox.getsockopt(zmq.EVENTS) & zmq.POLLIN)
+        return bool(int(self._inbox.getsockopt(zmq.EVENTS)) & zmq.POLLIN)
 
     def wake(self) -> None:
         """Let a blocked `receive` return with a WAKE frame."""

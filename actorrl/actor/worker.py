@@ -83,9 +83,22 @@ def _settle_in(settings: Settings) -> None:
     from .processes import ProcessEngine
 
     page = Page(mmap(settings.page, SIZE))
+    _keep_last_words(page)
     os.close(settings.page)
     line = socket.socket(fileno=settings.line)
     ProcessEngine.join(settings.directory, settings.token, settings.number, settings.place, line, page)
+
+
+def _keep_last_words(page: Page) -> None:
+    """Let the status page overhear what Python code writes to stderr, for the error that follows a death."""
+    stream = sys.stderr
+    write = stream.write
+
+    def write_and_keep(text: str) -> int:
+        page.overheard(text)
+        return write(text)
+
+    stream.write = write_and_keep  # type: ignore[method-assign]
 
 
 def _limit_threads(threads: int) -> None:

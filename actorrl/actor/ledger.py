@@ -1,0 +1,98 @@
+"""What one process knows of calls and ends: which are open, who lives, who has ended and how. No I/O.
+
+The engine enters a call before it sends it and looks the end up afterwards; the control thread
+notes an end before it looks for open calls. So whichever comes first, one of the two finds the other
+and no future is left behind.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+from .deaths import End, died
+from .failures import Failures
+from .future import Future
+from .ref import ActorRef
+
+__all__ = ["Ledger", "method_of"]
+
+
+class Ledger:
+    """The open calls, watchers, known actors and ends of this process. Safe from any thread."""
+
+    def __init__(self) -> None:
+        self.open: dict[int, Future[Any]] = {}
+        self.ends: dict[int, End] = {}
+        self.living: dict[int, tuple[ActorRef[Any], int | None]] = {}
+        """Actors this process has met and not seen end, with the pid where it is known."""
+        self.failures = Failures()
+        self._watchers: dict[int, list[Future[Any]]] = {}
+        self._numbers = itertools.count(1)
+
+    def enter(self, future: Future[Any]) -> int:
+        """Open a call; its number, from 1 upward."""
+        number = future._call_id = next(self._numbers)
+        self.open[number] = future
+        return number
+
+    def close(self, number: int) -> Future[Any] | None:
+        """Close a call; None if it is not open (answered, cancelled or failed)."""
+        return self.open.pop(number, None)
+
+    def answer_dead(self, future: Future[Any], end: End) -> None:
+        """Settle a call to an actor that had ended before; whoever fetches it has received the end."""
+        self.failures.claim(future._actor)
+        future._settle(None, died(end, method_of(future), False))
+
+    def watch(self, ref: ActorRef[Any], future: Future[Any]) -> None:
+        """Settle `future` with the reason when the actor ends, or at once if it has."""
+        self._watchers.setdefault(ref._actor, []).append(future)
+        end = self.ends.get(ref._actor)
+        if end is not None:
+            self._tell_watchers(end)
+
+    def has_open(self, actor: int) -> bool:
+        """Whether a call to the actor is open."""
+        return any(future._actor == actor for future in list(self.open.values()))
+
+    def end(self, end: End, me: int) -> int:
+        """An actor has ended: fail its open calls, tell who watches. How many received it.
+
+        Args:
+            end: how it ended, with the last call it had begun for each calling process.
+            me: the number of this process.
+        """
+        self.ends[end.actor] = end
+        received = 0
+        for number, future in list(self.open.items()):
+            if future._actor == end.actor and self.close(number) is not None:
+                started = None if end.started is None else number <= end.started.get(me, 0)
+                future._settle(None, died(end, method_of(future), started))
+                received += 1
+        return received + self._tell_watchers(end)
+
+    def last_of_process(self, end: End) -> int | None:
+        """Forget that the actor lived; its process if no other actor we know lives there."""
+        ref, _ = self.living.pop(end.actor, (None, None))
+        if ref is None or any(other._process == ref._process for other, _ in list(self.living.values())):
+            return None
+        return ref._process
+
+    def abandon(self) -> None:
+        """The system is over: whatever is open fails."""
+        for number, future in list(self.open.items()):
+            if self.close(number) is not None:
+                end = End(future._actor, "system shut down", future._label.rpartition(".")[0], None, None)
+                future._settle(None, died(end, method_of(future), None))
+
+    def _tell_watchers(self, end: End) -> int:
+        watchers = self._watchers.pop(end.actor, [])
+        for watcher in watchers:
+            watcher._settle(died(end, None, None))
+        return len(watchers)
+
+
+def method_of(future: Future[Any]) -> str:
+    """The method or function that a future's call names."""
+    return future._label.rpartition(".")[2]
