@@ -1,0 +1,56 @@
+"""Floor 3: the seam. Wires the plain objects of `rl/` into actors, trains them, and keeps what comes of it.
+
+    entry           train(...): from the arguments to the finished run, in order of events
+    experiment      what is to be trained: arguments, presets, YAML      presets/, fields, names: what it reads with
+    environment_source   an id, factory or instance becomes makers       check: the rehearsal of a user's agent
+    arrangements    Central, SharedReplay, Dataflow                      central: the wirings that are built
+    roles           the agent's role, in slices; InlineRef               remote_lanes: lanes to environment actors
+    runner          keeps the role busy, writes down what happens        selection, evaluation: which snapshot is best
+    run             Run and load                                         run_directory, checkpoints, arrays_file, curve
+
+Names are imported on first use; what people look at (rich, matplotlib, ...) is the extra `cli`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from actorrl.training.arrangements import Central, Dataflow, SharedReplay
+    from actorrl.training.entry import train
+    from actorrl.training.evaluation import Evaluation, EvaluationPlan
+    from actorrl.training.run import Run, load
+
+__all__ = ["Central", "Dataflow", "Evaluation", "EvaluationPlan", "Run", "SharedReplay", "load", "train"]
+
+_HOMES = {
+    "Central": "arrangements",
+    "Dataflow": "arrangements",
+    "Evaluation": "evaluation",
+    "EvaluationPlan": "evaluation",
+    "Run": "run",
+    "SharedReplay": "arrangements",
+    "load": "run",
+    "train": "entry",
+}
+EXTRA = {"rich", "tyro", "yaml", "matplotlib", "tensorboard"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'actorrl.training' has no attribute {name!r}")
+    module = f"actorrl.training.{_HOMES[name]}"
+    if name in ("train", "load", "Run"):
+        require_extra()
+    value = getattr(importlib.import_module(module), name)
+    globals()[name] = value
+    return value
+
+
+def require_extra() -> None:
+    """ImportError, naming the extra, where what people look at is not installed."""
+    missing = [library for library in sorted(EXTRA) if importlib.util.find_spec(library) is None]
+    if missing:
+        raise ImportError(f"train, load and the command line need {', '.join(missing)}: pip install 'actorrl[cli]'")

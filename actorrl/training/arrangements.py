@@ -1,0 +1,68 @@
+"""The arrangements a user can name: who talks to whom. `train` reads them; `central.py` wires the one that is built."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Central:
+    """N environment actors and one agent actor that chooses every action and learns from every step.
+
+    environment 0..N-1  ── observations, rewards ──►  agent  ── actions ──►  whichever have answered
+    """
+
+    environments: int = 4
+    """How many environments, each an actor process."""
+    step_timeout: float = 60.0
+    """Seconds after which a step that has not been answered counts as a crash of that environment."""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.environments, int) or self.environments < 1:
+            raise ValueError(f"Central(environments=N): N must be an int of at least 1, found {self.environments!r}")
+        if not self.step_timeout > 0:
+            raise ValueError(f"Central(step_timeout=s): s must be more than 0 seconds, found {self.step_timeout!r}")
+
+
+@dataclass(frozen=True)
+class SharedReplay:
+    """m agent actors, n environment actors, one replay buffer that all agents write to and sample from."""
+
+    agents: int | Sequence[Any] = 2
+    """How many agents, or one config per agent."""
+    environments: int = 4
+    """How many environments, each an actor process."""
+    step_timeout: float = 60.0
+    """Seconds after which a step that has not been answered counts as a crash of that environment."""
+
+
+@dataclass(frozen=True)
+class Dataflow:
+    """Explorers that step vectors of environments and send fragments to trainers; parameters flow back."""
+
+    explorers: int = 2
+    """How many explorer actors."""
+    environments_per_explorer: int = 8
+    """How many environments each of them steps."""
+    step_timeout: float = 60.0
+    """Seconds after which a step that has not been answered counts as a crash of that environment."""
+
+
+ARRANGEMENTS: dict[str, type] = {"central": Central, "shared-replay": SharedReplay, "dataflow": Dataflow}
+
+
+def require_built(arrangement: Any, *, bare_agent: bool) -> None:
+    """Refuse what is no arrangement (TypeError), not for this agent (TypeError), or not built yet."""
+    if arrangement is None or isinstance(arrangement, Central):
+        return
+    name = type(arrangement).__name__
+    if not isinstance(arrangement, (SharedReplay, Dataflow)):
+        raise TypeError(f"arrangement must be None, Central, SharedReplay or Dataflow, found {arrangement!r}")
+    if bare_agent:
+        raise TypeError(
+            f"{name} takes an agent apart into a Policy, which acts, and a Learner, which improves it; an agent with "
+            f"only get_action and update runs in None and Central"
+        )
+    raise NotImplementedError(f"{name} is not built yet: use None or Central(environments=N)")

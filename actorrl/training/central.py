@@ -1,0 +1,87 @@
+"""The wirings that are built: everything inline, or `Central` with environments and agent as actors.
+
+`train` opens one as a context and gets the agent's role: an InlineRef or an ActorRef, the Runner cannot tell.
+
+    None       Runner ── AgentRole ── LocalEnvironments                      one process, no pickling
+    Central    Runner ══ AgentRole ══ EnvironmentServer 0..N-1               ══ messages; one step in flight each
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from actorrl.actor import ActorRef, System, startat, stop
+from actorrl.actor.engine import active, install
+from actorrl.rl.environments import LocalEnvironments
+from actorrl.rl.lanes import InlineLanes
+from actorrl.rl.seeding import environment_seeds
+from actorrl.training.arrangements import Central
+from actorrl.training.environment_source import EnvironmentSource
+from actorrl.training.remote_lanes import EnvironmentServer, RemoteLanes
+from actorrl.training.roles import AgentRole, InlineRef, Marks, Recipe
+
+ENGINES = {"InlineEngine": "inline", "ProcessEngine": "processes", "RayEngine": "ray"}
+
+
+@contextmanager
+def wired(
+    arrangement: Central | None, engine: str, recipe: Recipe, source: EnvironmentSource, marks: Marks
+) -> Iterator[Any]:
+    """The agent's role, placed as the arrangement says; its `advance()` returns a Future of a Report."""
+    encode = None if recipe.bare else recipe.agent.encoder(recipe.observation_space)
+    if arrangement is None:
+        environments = LocalEnvironments(source.makers(1), raw=recipe.bare, encode=encode)
+        lanes = InlineLanes([environments], environment_seeds(recipe.seed, 1))
+        try:
+            yield InlineRef(AgentRole(recipe, lanes, marks))
+        finally:
+            if source.copies:
+                environments.close()
+        return
+    with running_system(engine, recipe.seed) as ours, ExitStack() as started:
+        n = arrangement.environments
+        servers = []
+        for make in source.makers(n):
+            servers.append(startat(None, EnvironmentServer, [make], raw=recipe.bare, encode=encode))
+            if not ours:  # a system of our own ends them all
+                started.callback(stop, servers[-1])
+        seeds = environment_seeds(recipe.seed, n)
+        agent = startat(None, central_agent, recipe, servers, seeds, arrangement.step_timeout, marks)
+        if not ours:
+            started.callback(stop, agent)
+        yield agent
+
+
+def central_agent(
+    recipe: Recipe, servers: list[ActorRef[EnvironmentServer]], seeds: list[int], step_timeout: float, marks: Marks
+) -> AgentRole:
+    """What the agent's actor is made by."""
+    return AgentRole(recipe, RemoteLanes(servers, seeds, step_timeout), marks)
+
+
+@contextmanager
+def running_system(engine: str, seed: int) -> Iterator[bool]:
+    """The system that runs already, if its engine is the one asked for; else one for this block only, and True.
+
+    Raises:
+        RuntimeError: another engine is running.
+    """
+    if active.engine is not None:
+        kind = type(active.engine).__name__
+        running = ENGINES.get(kind, kind)
+        if running != engine:
+            raise RuntimeError(
+                f"train was asked for the engine {engine!r}, and a system with {running!r} is running: "
+                f"shutdown() it first, or pass engine={running!r}"
+            )
+        yield False
+        return
+    closed = active.closed
+    try:
+        with System(engine, seed):
+            yield True
+    finally:
+        if active.engine is None:
+            install(None, closed=closed)  # as if it had never been: a later spawn may start the default one

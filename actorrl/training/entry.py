@@ -1,0 +1,178 @@
+"""`train`: everything from the arguments to the finished run, in the order in which it happens.
+
+    experiment ─► spaces ─► the check of the agent ─► run directory ─► wiring ─► Runner ─► closing evaluation ─► Run
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from actorrl.training.arrangements import Central, require_built
+from actorrl.training.central import wired
+from actorrl.training.check import check_agent
+from actorrl.training.copies import copy_of
+from actorrl.training.environment_source import EnvironmentSource
+from actorrl.training.evaluation import Evaluation, Evaluator, Player
+from actorrl.training.experiment import Experiment
+from actorrl.training.progress import ProgressLine, duration
+from actorrl.training.roles import Marks, Recipe, Snapshot
+from actorrl.training.run import Run
+from actorrl.training.run_directory import RunDirectory
+from actorrl.training.runner import Runner
+from actorrl.training.selection import FREE_SECONDS, SHARE, Selection
+
+ROWS_PER_SNAPSHOT = 25
+
+
+def train(
+    agent: Any,
+    env: Any = None,
+    *,
+    arrangement: Any = None,
+    engine: str = "processes",
+    steps: int | None = None,
+    seed: int = 0,
+    run_dir: str | Path | None = None,
+    wrappers: Sequence[Callable[..., Any]] = (),
+    callbacks: Sequence[Any] = (),
+) -> Run:
+    """Train an agent in an environment.
+
+    Args:
+        agent: the name of a preset or a YAML file, a config such as `DQNConfig()`, or your own object with
+            `get_action` and `update`. Yours is never changed: a pickled copy is trained.
+        env: an id ("CartPole-v1", "module:Id-v0"), a factory without arguments, or an instance.
+        arrangement: who talks to whom: None for one plain loop, `Central(environments=N)` for actors. With a preset,
+            None means the preset's own; "none" means none.
+        engine: where actors live: "processes", or "inline" for debugging. A system that is running already is used.
+        steps: environment steps over all environments.
+        seed: an int of at least 0; the same seed gives the same numbers inline.
+        run_dir: a directory that does not exist or is empty; `runs/<name>-<time>` where None.
+        wrappers: callables that take an environment and return one, innermost first.
+        callbacks: not built yet.
+
+    Returns:
+        The finished `Run`, whose `agent` is the trained one.
+
+    Raises:
+        TypeError, ValueError: what does not fit, before anything is started.
+        RuntimeError: an environment that failed, died or hung during training.
+        FileExistsError: `run_dir` is not empty.
+    """
+    preset = isinstance(agent, str)
+    given = {"env": env, "arrangement": arrangement, "steps": steps, "wrappers": tuple(wrappers)}
+    given["callbacks"] = tuple(callbacks)
+    # A preset's own engine and seed hold where the arguments are at their defaults.
+    given["engine"] = None if preset and engine == "processes" else engine
+    given["seed"] = None if preset and seed == 0 else seed
+    return execute(Experiment.of(agent, **given), run_dir)
+
+
+def execute(experiment: Experiment, run_dir: str | Path | None = None) -> Run:
+    """Train what an experiment says; `train` and the command line end here."""
+    require_built(experiment.arrangement, bare_agent=experiment.bare)
+    source = EnvironmentSource(experiment.env, experiment.wrappers)
+    if isinstance(experiment.arrangement, Central):
+        source.makers(experiment.arrangement.environments)
+    recipe = _recipe(experiment, source)
+    directory = RunDirectory.create(run_dir, experiment.name)
+    directory.write_config(experiment.to_tree(source.plain))
+    assert experiment.steps is not None
+    every = experiment.evaluation.interval(experiment.steps)
+    marks = Marks(experiment.steps, max(1, min(every, experiment.steps) // ROWS_PER_SNAPSHOT), every)
+    with ProgressLine(experiment.steps) as progress, _one_torch_thread():
+        _announce(progress, experiment, source, directory)
+        evaluator = Evaluator(source, _encoder(recipe), recipe.seed)
+        selection = Selection(evaluator, experiment.evaluation, lambda snapshot: _player(recipe, snapshot))
+        runner = Runner(directory, selection, progress, beside=source.copies)
+        with wired(experiment.arrangement, experiment.engine, recipe, source, marks) as role:
+            runner.run(role)
+        runner.finish()
+        evaluator.close()
+        return _close(experiment, recipe, source, directory, runner, progress)
+
+
+def _recipe(experiment: Experiment, source: EnvironmentSource) -> Recipe:
+    """The agent, checked: a bare one by its rehearsal, a config by building its parts."""
+    observation_space, action_space = source.spaces()
+    if not experiment.bare:
+        recipe = Recipe(experiment.trainee(), False, observation_space, action_space, experiment.seed)
+        recipe.build()
+        return recipe
+    check_agent(experiment.agent, source.maker(), close=source.copies)
+    return Recipe(copy_of(experiment.agent), True, observation_space, action_space, experiment.seed)
+
+
+def _encoder(recipe: Recipe) -> Any:
+    return None if recipe.bare else recipe.agent.encoder(recipe.observation_space)
+
+
+def _player(recipe: Recipe, snapshot: Snapshot) -> Player:
+    if recipe.bare:
+        # Another copy: acting may change an agent, and the snapshot is what is kept.
+        return Player.of_agent(copy_of(snapshot.policy), recipe.action_space)
+    return Player(snapshot.policy, _encoder(recipe), True)
+
+
+def _announce(
+    progress: ProgressLine, experiment: Experiment, source: EnvironmentSource, directory: RunDirectory
+) -> None:
+    arrangement = experiment.arrangement
+    placed = "one process"
+    if arrangement is not None:
+        placed = f"Central, {arrangement.environments} environments, engine {experiment.engine}"
+    agent = type(experiment.agent).__name__.removesuffix("Config")
+    progress.say(f"{agent} on {source.name} · {placed} · {experiment.steps:,} steps · seed {experiment.seed}", "bold")
+    progress.say(f"run directory {directory.path}")
+
+
+def _close(
+    experiment: Experiment,
+    recipe: Recipe,
+    source: EnvironmentSource,
+    directory: RunDirectory,
+    runner: Runner,
+    progress: ProgressLine,
+) -> Run:
+    """Write the final checkpoint, evaluate best and final over fresh episodes, draw the curve."""
+    assert runner.final is not None
+    final, best = runner.final, runner.best or runner.final
+    runner.keep(final, best)
+    run = Run(directory, recipe, source, experiment.to_tree(source.plain), trust=True)
+    run._remember("final", final)
+    run._remember("best", best)
+    run.plot()
+    rate = (experiment.steps or 0) / max(runner.seconds, 1e-9)
+    progress.say(f"trained for {duration(runner.seconds)}, {rate:,.0f} steps/s; {runner.evaluated}")
+    began = time.monotonic()
+    patience = max(FREE_SECONDS, SHARE * runner.seconds)
+    episodes = experiment.evaluation.final
+    results: dict[int, Evaluation] = {}
+    for which, snapshot in (("best", best), ("final", final)):
+        if snapshot.steps not in results:
+            results[snapshot.steps] = run._evaluate(episodes, which, patience=patience)
+        progress.say(f"{which:>5}  {results[snapshot.steps]}   after {snapshot.steps:,} steps", "bold green")
+    if any(len(result.returns) < episodes for result in results.values()):
+        progress.say(f"  cut short after {duration(time.monotonic() - began)}: run.evaluate() plays all {episodes}")
+    progress.say(f"curve  {directory.path / 'curve.png'}")
+    return run
+
+
+@contextmanager
+def _one_torch_thread() -> Any:
+    """Small networks lose by threads, and beside busy processes by a lot; the caller's setting comes back."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        yield
+        return
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,201 @@
+"""Where environments come from: an id, a factory or an instance becomes makers, which travel to actors.
+
+`train`, `load` and evaluation ask a source for makers; each maker makes one environment, wherever it is called.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium
+from gymnasium.envs.registration import EnvSpec
+
+from actorrl.training.copies import copy_of
+from actorrl.training.names import name_of, resolve
+
+Wrapper = Callable[[gymnasium.Env], gymnasium.Env]
+UNLIMITED = 2_000  # steps after which evaluation cuts an episode of an environment that has no limit of its own
+
+
+@dataclass(frozen=True)
+class Maker:
+    """Makes one environment per call; picklable. `recipe` is a spec, a factory, or an instance to copy."""
+
+    recipe: Any
+    wrappers: tuple[Wrapper, ...] = ()
+    limit: int | None = None
+    """Cut episodes of environments without a limit of their own after so many steps."""
+    render: bool = False
+    """Show it on the screen."""
+
+    def __call__(self) -> gymnasium.Env:
+        environment = self._made()
+        for wrap in self.wrappers:
+            environment = wrap(environment)
+        unlimited = getattr(getattr(environment, "spec", None), "max_episode_steps", None) is None
+        if self.limit is not None and unlimited and isinstance(environment, gymnasium.Env):
+            environment = gymnasium.wrappers.TimeLimit(environment, self.limit)
+        return environment
+
+    def _made(self) -> gymnasium.Env:
+        options = {"render_mode": "human"} if self.render else {}
+        if isinstance(self.recipe, EnvSpec):
+            return gymnasium.make(self.recipe, disable_env_checker=True, **options)
+        if is_environment(self.recipe):
+            return copy_of(self.recipe)
+        return self.recipe(**options)
+
+
+def is_environment(thing: Any) -> bool:
+    """Whether this is an instance with gymnasium's `reset` and `step`."""
+    return not isinstance(thing, type) and hasattr(thing, "reset") and hasattr(thing, "step")
+
+
+class EnvironmentSource:
+    """One kind of environment, as often as needed.
+
+    Args:
+        env: an id ("CartPole-v1", "module:Id-v0"), "module:Class" of an environment or factory, a mapping with the
+            id under "name" and keywords for it, a zero-argument factory, or an instance.
+        wrappers: each takes an environment and returns one; the first is the innermost.
+
+    Raises:
+        ValueError: for an id nobody registered. TypeError: for what is none of the above.
+    """
+
+    def __init__(self, env: Any, wrappers: Sequence[Wrapper] = ()) -> None:
+        self._wrappers = tuple(wrappers)
+        for wrap in self._wrappers:
+            if not callable(wrap):
+                raise TypeError(f"a wrapper is a callable that takes an environment and returns one, found {wrap!r}")
+        self.plain: Any = None
+        """The environment as a YAML file names it; None where it has no name."""
+        self._single: gymnasium.Env | None = None
+        if isinstance(env, Mapping):
+            keywords = dict(env)
+            self._recipe, self.plain = self._of_name(str(keywords.pop("name", "")), keywords), dict(env)
+        elif isinstance(env, str):
+            self._recipe, self.plain = self._of_name(env, {}), env
+        elif is_environment(env):
+            self._recipe = self._of_instance(env)
+        elif callable(env):
+            self._recipe, self.plain = env, name_of(env)
+        else:
+            raise TypeError(f"env must be an id, a factory without arguments or a gymnasium.Env, found {env!r}")
+
+    def _of_name(self, name: str, keywords: dict[str, Any]) -> Any:
+        module, colon, attribute = name.partition(":")
+        if colon:
+            try:
+                found = getattr(importlib.import_module(module), attribute, None)
+            except ImportError:
+                found = resolve(name, "env")  # words the error
+            if callable(found):
+                return _Called(found, tuple(keywords.items())) if keywords else found
+        try:
+            spec = gymnasium.spec(name)
+        except gymnasium.error.Error as error:
+            raise ValueError(f"env {name!r} is not registered with gymnasium: {error}") from error
+        # The spec itself travels: an id registered by a script means nothing in another process.
+        spec = copy_of(spec)
+        spec.kwargs.update(keywords)
+        return spec
+
+    def _of_instance(self, environment: gymnasium.Env) -> Any:
+        try:
+            spec = getattr(environment, "spec", None)
+            if spec is not None:
+                gymnasium.make(spec, disable_env_checker=True).close()
+                self.plain = _registered_name(spec)
+                return spec
+        except Exception:  # a wrapper that cannot be made again; the instance may still be copied
+            pass
+        try:
+            copy_of(environment).close()
+        except Exception:
+            self._single = environment
+        return environment
+
+    @property
+    def copies(self) -> bool:
+        """Whether more than one environment can be had."""
+        return self._single is None
+
+    @property
+    def name(self) -> str:
+        """What to call it in a sentence."""
+        if isinstance(self._recipe, EnvSpec):
+            return self._recipe.id
+        if is_environment(self._recipe):
+            return type(getattr(self._recipe, "unwrapped", self._recipe)).__name__
+        return getattr(self._recipe, "__name__", type(self._recipe).__name__)
+
+    def maker(self, *, limit: int | None = None, render: bool = False) -> Callable[[], gymnasium.Env]:
+        """A callable that makes one environment; the instance itself where that cannot be copied."""
+        if self._single is not None:
+            return _Given(self._single, self._wrappers)
+        return Maker(self._recipe, self._wrappers, limit, render)
+
+    def makers(self, count: int) -> list[Callable[[], gymnasium.Env]]:
+        """`count` makers for training. TypeError where an instance cannot be copied and more than one is needed."""
+        if self._single is not None and count > 1:
+            raise TypeError(
+                f"{count} environments are needed, and this {self.name} can be neither made again (it has no spec) "
+                f"nor copied (it cannot be pickled): give a factory instead, env=lambda: {self.name}(...)"
+            )
+        return [self.maker() for _ in range(count)]
+
+    def spaces(self) -> tuple[gymnasium.Space, gymnasium.Space]:
+        """(observation space, action space), of an environment that is made and closed again."""
+        environment = self.maker()()
+        if not hasattr(environment, "observation_space") or not hasattr(environment, "action_space"):
+            raise TypeError(f"env: {self.name} made a {type(environment).__name__}, expected a gymnasium.Env")
+        spaces = environment.observation_space, environment.action_space
+        if self._single is None:
+            environment.close()
+        return spaces
+
+
+@dataclass(frozen=True)
+class _Called:
+    """A factory with keywords."""
+
+    factory: Callable[..., gymnasium.Env]
+    keywords: tuple[tuple[str, Any], ...]
+
+    def __call__(self, **options: Any) -> gymnasium.Env:
+        return self.factory(**dict(self.keywords), **options)
+
+    @property
+    def __name__(self) -> str:
+        return getattr(self.factory, "__name__", type(self.factory).__name__)
+
+
+@dataclass(frozen=True)
+class _Given:
+    """The one instance there is."""
+
+    environment: gymnasium.Env
+    wrappers: tuple[Wrapper, ...]
+
+    def __call__(self) -> gymnasium.Env:
+        environment = self.environment
+        for wrap in self.wrappers:
+            environment = wrap(environment)
+        return environment
+
+
+def _registered_name(spec: EnvSpec) -> Any:
+    """The id, or {name, keywords}, that makes the same environment again; None where that is not all there is."""
+    try:
+        registered = gymnasium.spec(spec.id)
+    except gymnasium.error.Error:
+        return None
+    if spec.additional_wrappers or spec.entry_point != registered.entry_point:
+        return None
+    changed = {key: value for key, value in spec.kwargs.items() if registered.kwargs.get(key, ...) != value}
+    changed.pop("render_mode", None)
+    return {"name": spec.id, **changed} if changed else spec.id

@@ -1,0 +1,266 @@
+"""What is to be trained: the arguments of `train` with a preset's or a file's values under them, checked.
+
+    preset or file (a tree of plain values)  ──►  Experiment  ──►  config.yaml (the same tree, every value in it)
+    arguments of train ─────────────────────────────┘
+
+`train` and the command line make one; `load` reads one back.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from actorrl.rl.dqn import DQNConfig
+from actorrl.rl.qlearning import QLearningConfig
+from actorrl.training.arrangements import ARRANGEMENTS
+from actorrl.training.evaluation import EvaluationPlan
+from actorrl.training.fields import from_mapping, to_mapping
+from actorrl.training.names import did_you_mean, name_of, resolve
+from actorrl.training.presets import find
+
+ALGORITHMS: dict[str, type] = {"dqn": DQNConfig, "qlearning": QLearningConfig}
+KEYS = (
+    "env",
+    "agent",
+    "arrangement",
+    "engine",
+    "wrappers",
+    "callbacks",
+    "steps",
+    "seed",
+    "evaluation",
+    "stop",
+)
+ENGINES = ("processes", "inline", "ray")
+
+
+@dataclass
+class Experiment:
+    """One training run, before anything has been started."""
+
+    agent: Any
+    env: Any = None
+    arrangement: Any = None
+    engine: str = "processes"
+    steps: int | None = None
+    seed: int = 0
+    wrappers: tuple[Any, ...] = ()
+    callbacks: tuple[Any, ...] = ()
+    evaluation: EvaluationPlan = field(default_factory=EvaluationPlan)
+    name: str = ""
+    agent_tree: dict[str, Any] | None = None
+    """How a file named the agent, where one did."""
+
+    @classmethod
+    def of(cls, agent: Any, **arguments: Any) -> Experiment:
+        """From `train`'s arguments: `agent` is a preset's name, a config or an agent; None arguments are not given."""
+        if isinstance(agent, str):
+            tree, name = find(agent)
+            experiment = cls.from_tree(tree, name)
+        else:
+            experiment = cls(agent, name=_name_of_agent(agent))
+        for key, value in arguments.items():
+            if value is not None and value != ():
+                setattr(experiment, key, value)
+        if isinstance(experiment.arrangement, str):
+            experiment.arrangement = arrangement_of(experiment.arrangement)
+        return experiment.checked()
+
+    @classmethod
+    def from_tree(cls, tree: Mapping[str, Any], name: str) -> Experiment:
+        """From what a YAML file holds. ValueError for unknown names and values that do not fit."""
+        tree = {str(key).replace("-", "_"): value for key, value in tree.items()}
+        for key in tree:
+            if key not in KEYS:
+                raise ValueError(f"{key} is not known{did_you_mean(key, KEYS)}")
+        if not tree.get("agent"):
+            raise ValueError("agent is missing: name an algorithm (agent: {name: dqn}) or your own class")
+        if tree.get("stop"):
+            raise NotImplementedError("stop is not built yet: leave it out; a run ends after `steps`")
+        agent = tree["agent"] if isinstance(tree["agent"], Mapping) else {"name": tree["agent"]}
+        plain = {key: tree[key] for key in ("engine", "steps", "seed") if tree.get(key) is not None}
+        return cls(
+            agent_of(agent),
+            tree.get("env"),
+            arrangement_of(tree.get("arrangement")),
+            wrappers=wrappers_of(tree.get("wrappers")),
+            callbacks=tuple(tree.get("callbacks") or ()),
+            evaluation=from_mapping(EvaluationPlan, tree.get("evaluation") or {}, "evaluation"),
+            name=name,
+            agent_tree=dict(agent),
+            **plain,
+        )
+
+    def checked(self) -> Experiment:
+        """Itself, with numbers as numbers. Refuses what is missing, wrong, or not built yet."""
+        if self.callbacks:
+            raise NotImplementedError("callbacks are not built yet: leave callbacks at its default, ()")
+        if self.env is None:
+            raise TypeError("env is missing: train(agent, env) takes an id, a factory or an instance")
+        if self.steps is None:
+            raise TypeError("steps is missing: train(agent, env, steps=N) says how many environment steps to make")
+        self.steps = _whole(self.steps, "steps", 1)
+        self.seed = _whole(self.seed, "seed", 0)
+        if self.engine not in ENGINES:
+            raise ValueError(f"engine {self.engine!r} is not known{did_you_mean(str(self.engine), ENGINES)}")
+        if self.engine == "ray":
+            raise NotImplementedError("the engine 'ray' is not built yet: use 'processes' or 'inline'")
+        return self
+
+    def trainee(self) -> Any:
+        """The agent as it is to be trained: schedules of a config stretch over all steps where it does not say."""
+        return with_schedule(self.agent, self.steps)
+
+    @property
+    def bare(self) -> bool:
+        """Whether the agent is the user's own object rather than a config with `build`."""
+        return not is_config(self.agent)
+
+    def to_tree(self, env: Any) -> dict[str, Any]:
+        """Every value, as YAML holds it; `env` is how the environment is named there."""
+        arrangement = self.arrangement
+        return {
+            "env": env,
+            "agent": self._agent_tree(),
+            "arrangement": None if arrangement is None else {"name": _key_of(arrangement), **to_mapping(arrangement)},
+            "engine": self.engine,
+            "wrappers": [_named(wrap) for wrap in self.wrappers],
+            "callbacks": [],
+            "steps": self.steps,
+            "seed": self.seed,
+            "evaluation": to_mapping(self.evaluation),
+            "stop": None,
+        }
+
+    def _agent_tree(self) -> dict[str, Any]:
+        if not self.bare:
+            kind = type(self.agent)
+            named = [name for name, config in ALGORITHMS.items() if config is kind]
+            return {"name": named[0] if named else name_of(kind), **to_mapping(self.agent)}
+        return self.agent_tree or {"name": name_of(type(self.agent)) or type(self.agent).__name__}
+
+
+def is_config(agent: Any) -> bool:
+    """Whether this is an algorithm's config: a dataclass instance that can `build` parts."""
+    return dataclasses.is_dataclass(agent) and hasattr(agent, "build") and not hasattr(agent, "get_action")
+
+
+def with_schedule(agent: Any, steps: int | None) -> Any:
+    """A config whose `total_steps` are `steps` unless it says otherwise; anything else as it is."""
+    if is_config(agent) and getattr(agent, "total_steps", 0) is None:
+        return dataclasses.replace(agent, total_steps=steps)
+    return agent
+
+
+def is_bare_name(name: str) -> bool:
+    """Whether a file's agent name means a class of the user's rather than a config."""
+    try:
+        return not hasattr(_algorithm(name), "build")
+    except ValueError:
+        return True
+
+
+def agent_of(tree: Mapping[str, Any]) -> Any:
+    """A config, or the user's own agent, of what a file says: {name, ...}."""
+    values = {str(key): value for key, value in tree.items()}
+    name = str(values.pop("name", ""))
+    kind = _algorithm(name)
+    if dataclasses.is_dataclass(kind) and hasattr(kind, "build"):
+        return from_mapping(kind, values, "agent")
+    if not isinstance(kind, type) or not (hasattr(kind, "get_action") and hasattr(kind, "update")):
+        raise ValueError(f"agent {name!r} is neither a config with build nor a class with get_action and update")
+    try:
+        return kind(**{key.replace("-", "_"): value for key, value in values.items()})
+    except TypeError as error:
+        raise ValueError(f"agent {name!r} cannot be made of {values}: {error}") from error
+
+
+def _algorithm(name: str) -> Any:
+    short = name.lower().replace("-", "").replace("_", "")
+    for known, config in ALGORITHMS.items():
+        if short in (known, config.__name__.lower()):
+            return config
+    if ":" not in name:
+        raise ValueError(f"agent {name!r} is not known{did_you_mean(name, ALGORITHMS)}, or name yours, module:Class")
+    return resolve(name, "agent")
+
+
+def arrangement_of(tree: Any) -> Any:
+    """An arrangement of what a file says: {name, ...}, a name, or none."""
+    if tree is None or tree == "none" or tree == "None":
+        return None
+    values = dict(tree) if isinstance(tree, Mapping) else {"name": tree}
+    name = str(values.pop("name", "central"))
+    if name.lower() == "none":
+        return None
+    short = name.lower().replace("-", "").replace("_", "")
+    for known, kind in ARRANGEMENTS.items():
+        if short == known.replace("-", ""):
+            return from_mapping(kind, values, "arrangement")
+    if ":" in name:
+        return from_mapping(resolve(name, "arrangement"), values, "arrangement")
+    raise ValueError(f"arrangement {name!r} is not known{did_you_mean(name.lower(), [*ARRANGEMENTS, 'none'])}")
+
+
+def _key_of(arrangement: Any) -> str:
+    return next(name for name, kind in ARRANGEMENTS.items() if kind is type(arrangement))
+
+
+def wrappers_of(items: Any) -> tuple[Any, ...]:
+    """Wrappers of what a file says: a list of `module:Class`, or of {name, keywords for it}."""
+    wrappers = []
+    for item in items or ():
+        keywords = dict(item) if isinstance(item, Mapping) else {"name": item}
+        wrap = resolve(str(keywords.pop("name", "")), "the wrapper")
+        wrappers.append(_Partial(wrap, keywords) if keywords else wrap)
+    return tuple(wrappers)
+
+
+def _named(wrap: Any) -> Any:
+    if isinstance(wrap, _Partial):
+        return {"name": name_of(wrap.wrap), **wrap.keywords}
+    return name_of(wrap) or str(wrap)
+
+
+@dataclass(frozen=True)
+class _Partial:
+    """A wrapper with keywords; says how a file names it."""
+
+    wrap: Any
+    keywords: dict[str, Any]
+
+    def __call__(self, environment: Any) -> Any:
+        return self.wrap(environment, **self.keywords)
+
+
+def _whole(value: Any, what: str, least: int) -> int:
+    whole = isinstance(value, (int, float)) and not isinstance(value, bool) and float(value).is_integer()
+    if not whole or value < least:
+        raise ValueError(f"{what} must be an integer of at least {least}, found {value!r}")
+    return int(value)
+
+
+def _name_of_agent(agent: Any) -> str:
+    for name, config in ALGORITHMS.items():
+        if isinstance(agent, config):
+            return name
+    return type(agent).__name__.lower()
+
+
+def read_overrides(tree: dict[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """The tree with `dotted.key: value` pairs put in; hyphens are underscores. ValueError for a key nobody knows."""
+    tree = {key: dict(value) if isinstance(value, Mapping) else value for key, value in tree.items()}
+    for dotted, value in overrides.items():
+        head, _, rest = dotted.replace("-", "_").partition(".")
+        if head not in KEYS:
+            raise ValueError(f"{dotted} is not known{did_you_mean(head, KEYS)}")
+        if not rest:
+            tree[head] = value
+            continue
+        below = tree.get(head)
+        tree[head] = {**(below if isinstance(below, dict) else {"name": below} if below else {}), rest: value}
+    return tree
+

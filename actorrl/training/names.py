@@ -1,0 +1,53 @@
+"""Names for things a file or a command line speaks of: `module:Qualified.Name`, and the nearest name to a misspelt one.
+
+Whatever reads or writes YAML calls it, so that code in files is always a name and never code.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+
+def resolve(name: str, what: str) -> Any:
+    """The object that `module:Qualified.Name` means; `what` says in errors what was looked for.
+
+    Raises:
+        ValueError: if the name has no colon, the module cannot be imported, or has no such name.
+    """
+    module_name, colon, path = name.partition(":")
+    if not colon or not path:
+        raise ValueError(f"{what} {name!r} is not known: expected one of ours, or module:Class")
+    try:
+        found: Any = sys.modules.get(module_name) or importlib.import_module(module_name)
+    except ImportError as error:
+        raise ValueError(f"{what} {name!r}: the module {module_name!r} cannot be imported ({error})") from error
+    for part in path.split("."):
+        if not hasattr(found, part):
+            public = [key for key in vars(found) if not key.startswith("_")] if hasattr(found, "__dict__") else []
+            raise ValueError(f"{what} {name!r}: {module_name} has no {part!r}{did_you_mean(part, public)}")
+        found = getattr(found, part)
+    return found
+
+
+def name_of(thing: Any) -> str | None:
+    """`module:Qualified.Name` if that leads back to `thing`, else None (a lambda, a local class, an instance)."""
+    module, path = getattr(thing, "__module__", None), getattr(thing, "__qualname__", None)
+    if not module or not path or "<" in path:
+        return None
+    try:
+        return f"{module}:{path}" if resolve(f"{module}:{path}", "name") is thing else None
+    except ValueError:
+        return None
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The end of a sentence that refuses `name`: the nearest of the known ones, or all of them."""
+    known = sorted(known)
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    if near:
+        return f"; did you mean {near[0]!r}?"
+    return f"; known are {', '.join(known)}" if known else ""

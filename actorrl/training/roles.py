@@ -1,0 +1,157 @@
+"""The agent's role: exploring and learning in slices, with rows and snapshots at fixed step counts.
+
+    Runner ── advance() ──► AgentRole ── Practice ──► lanes ──► environments
+           ◄── Report ────
+
+In `arrangement=None` the Runner holds it through an `InlineRef`; in `Central` it is an actor. Rows and snapshots are
+cut here, by steps and not by time, so that they are the same wherever the role lives and however it is sliced.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import gymnasium
+
+from actorrl.rl.explorer import SLICE_SECONDS, Episode
+from actorrl.rl.nouns import Parts
+from actorrl.rl.practice import Practice
+from actorrl.rl.seeding import EXPLORER, sequence
+from actorrl.training.copies import OwnRandomness, copy_of
+
+
+class Row(NamedTuple):
+    """What happened since the row before."""
+
+    steps: int
+    episodes: list[Episode]
+    figures: dict[str, float]
+    """loss, q, epsilon, ...: what the algorithm says of itself."""
+
+
+class Snapshot(NamedTuple):
+    """The agent as it was after so many steps; a copy."""
+
+    steps: int
+    policy: Any
+    """What acts: the algorithm's policy, or the bare agent."""
+    state: Any
+    """Its state_dict; None for a bare agent without one."""
+
+
+class Report(NamedTuple):
+    """The answer to one `advance`."""
+
+    steps: int
+    rows: list[Row]
+    snapshots: list[Snapshot]
+    done: bool
+
+
+@dataclass(frozen=True)
+class Marks:
+    """At which step counts rows and snapshots are cut; both also at the end."""
+
+    total: int
+    row: int
+    snapshot: int
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What an agent is made of, before it lives anywhere; travels to where it will. `agent` is a config, or a bare one."""
+
+    agent: Any
+    bare: bool
+    observation_space: gymnasium.Space
+    action_space: gymnasium.Space
+    seed: int
+
+    def build(self) -> Parts:
+        """Policy, learner and table of the config."""
+        return self.agent.build(self.observation_space, self.action_space, self.seed)
+
+    def practice(self, lanes: Any, total: int) -> Practice:
+        """The agent over lanes. A bare agent is trained as it is: pass a copy."""
+        if self.bare:
+            return Practice.of_agent(self.agent, lanes, self.action_space, seed=self.seed, limit=total)
+        return Practice.of_parts(self.build(), lanes, seed=self.seed, limit=total)
+
+
+class AgentRole:
+    """Explores and learns, a slice at a time.
+
+    Args:
+        recipe: of the agent.
+        lanes: to the environments.
+        marks: where to cut rows and snapshots, and when to end.
+    """
+
+    def __init__(self, recipe: Recipe, lanes: Any, marks: Marks) -> None:
+        # Bare agents draw from the global generators: the same numbers, wherever this role lives.
+        self._randomness = OwnRandomness(sequence(recipe.seed, EXPLORER))
+        self._marks, self._next_row, self._next_snapshot = marks, marks.row, marks.snapshot
+        self._bare = recipe.agent if recipe.bare else None
+        self._episodes: list[Episode] = []
+        self._over = False
+        with self._randomness:
+            self._practice = recipe.practice(lanes, marks.total)
+
+    def advance(self) -> Report:
+        """Work for about 100 ms, or to the end."""
+        deadline = time.perf_counter() + SLICE_SECONDS
+        rows: list[Row] = []
+        snapshots: list[Snapshot] = []
+        practice, total = self._practice, self._marks.total
+        with self._randomness:
+            while not self._over and time.perf_counter() < deadline:
+                target = min(self._next_row, self._next_snapshot, total)
+                self._episodes += practice.advance(max(target - practice.steps, 0)).episodes
+                if practice.steps >= target and practice.settled:
+                    self._cut(rows, snapshots)
+        return Report(practice.steps, rows, snapshots, self._over)
+
+    def _cut(self, rows: list[Row], snapshots: list[Snapshot]) -> None:
+        steps, marks = self._practice.steps, self._marks
+        self._over = over = steps >= marks.total
+        if steps >= self._next_row or over:
+            rows.append(Row(steps, self._episodes, self._practice.metrics()))
+            self._episodes = []
+            self._next_row = steps - steps % marks.row + marks.row
+        if steps >= self._next_snapshot or over:
+            snapshots.append(self._snapshot())
+            self._next_snapshot = steps - steps % marks.snapshot + marks.snapshot
+
+    def _snapshot(self) -> Snapshot:
+        if self._bare is not None:
+            state = self._bare.state_dict() if hasattr(self._bare, "state_dict") else None
+            return Snapshot(self._practice.steps, copy_of(self._bare), copy_of(state))
+        parts = self._practice.parts
+        assert parts is not None
+        # The explorer takes new weights when it next acts; a snapshot is of what has been learned by now.
+        parts.policy.set_weights(parts.learner.get_weights(), int(self._practice.metrics()["updates"]))
+        return Snapshot(self._practice.steps, copy_of(parts.policy), self._practice.state_dict())
+
+
+class InlineRef:
+    """A role in this process with the interface of an ActorRef: calls run at once, and return completed Futures."""
+
+    def __init__(self, role: Any) -> None:
+        self._role = role
+
+    def __getattr__(self, name: str) -> Callable[..., Future[Any]]:
+        method = getattr(self._role, name)
+
+        def call(*args: Any, **kwargs: Any) -> Future[Any]:
+            future: Future[Any] = Future()
+            try:
+                future.set_result(method(*args, **kwargs))
+            except Exception as error:
+                future.set_exception(error)
+            return future
+
+        return call

@@ -1,0 +1,192 @@
+"""A run: what `train` returns and `load` reads back. It needs no actor.
+
+It holds the trained agent, the metrics and the checkpoints, and can act, be evaluated and drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from actorrl.rl.adapters import StepAgent
+from actorrl.rl.spaces import Encoder, as_action
+from actorrl.training import checkpoints, curve
+from actorrl.training.copies import copy_of
+from actorrl.training.environment_source import EnvironmentSource
+from actorrl.training.evaluation import CLOSING, Audition, Evaluation, Evaluator, Player
+from actorrl.training.experiment import agent_of, is_bare_name, with_schedule, wrappers_of
+from actorrl.training.roles import Recipe, Snapshot
+from actorrl.training.run_directory import CHECKPOINTS, Metrics, RunDirectory
+
+Array = np.ndarray
+
+
+class Run:
+    """A finished run.
+
+    Attributes:
+        directory: Path of the run directory.
+        config: what config.yaml holds: every setting of the run.
+        agent: the trained agent as it was at the end; of an algorithm, a `StepAgent` with its parts.
+        metrics: {column: array [rows]}, the columns of metrics.csv; NaN where a row has no value.
+        checkpoints: {"best", "final"}: the directories of these checkpoints.
+    """
+
+    def __init__(
+        self, directory: RunDirectory, recipe: Recipe, source: EnvironmentSource, config: dict[str, Any], trust: bool
+    ) -> None:
+        self.directory: Path = directory.path
+        self.config = config
+        self._directory, self._recipe, self._source, self._trust = directory, recipe, source, trust
+        self.metrics: Mapping[str, Array] = Metrics.read(directory.path / "metrics.csv").arrays()
+        there = {which: directory.checkpoint(which) for which in ("best", "final")}
+        self.checkpoints: dict[str, Path] = {which: path for which, path in there.items() if path.exists()}
+        self._agents: dict[str, Any] = {}
+        self._rng = np.random.default_rng(recipe.seed)
+
+    @property
+    def agent(self) -> Any:
+        """The trained agent as it was at the end."""
+        return self._agent("final" if "final" in self.checkpoints else "latest")
+
+    def act(self, observation: Any, explore: bool = False) -> Any:
+        """What the final agent does: the action for one observation, or a list or array of actions for a batch.
+
+        An observation has the shape the environment gives; a batch is a sequence of these. Greedy unless `explore`
+        (a bare agent without `greedy_action` always explores).
+        """
+        space = self._recipe.observation_space
+        if Encoder(space).is_one(observation):
+            return self._actions([observation], explore)[0]
+        actions = self._actions(list(observation), explore)
+        return actions if self._recipe.bare else np.array(actions)
+
+    def _actions(self, observations: list[Any], explore: bool) -> list[Any]:
+        agent, space = self.agent, self._recipe.action_space
+        if self._recipe.bare:
+            steps = checkpoints.about(self.checkpoints["final"])["steps"] if "final" in self.checkpoints else 0
+            if not explore and hasattr(agent, "greedy_action"):
+                actions = [agent.greedy_action(observation) for observation in observations]
+            else:
+                actions = [agent.get_action(observation, steps) for observation in observations]
+        else:
+            policy, encode = agent.parts.policy, agent.parts.encode
+            batch = np.stack([encode(observation) if encode else observation for observation in observations])
+            state = policy.initial_state(len(batch))
+            actions = list(policy.act(batch, state, agent.steps, explore=explore, rng=self._rng).action)
+        return [as_action(space, action) for action in actions]
+
+    def evaluate(self, episodes: int = 100, which: str = "best") -> Evaluation:
+        """Play fresh greedy episodes; the same ones every time it is asked.
+
+        Args:
+            episodes: how many.
+            which: "best" or "final".
+
+        Returns:
+            The mean return, a float that also has `.mean`, `.std`, `.returns` and `.lengths`.
+        """
+        return self._evaluate(episodes, which)
+
+    def _evaluate(
+        self, episodes: int, which: str, *, render: bool = False, patience: float = float("inf")
+    ) -> Evaluation:
+        if episodes < 1:
+            raise ValueError(f"episodes must be at least 1, found {episodes}")
+        player = self._player(which)
+        evaluator = Evaluator(self._source, player.encode, self._recipe.seed, first=CLOSING, render=render)
+        try:
+            audition: Audition = evaluator.audition(player, episodes, patience)
+            return audition.finish()
+        finally:
+            evaluator.close()
+
+    def plot(self) -> Path:
+        """Draw the learning curve into curve.png again; its path."""
+        path = self.directory / "curve.png"
+        agent, env = self.config["agent"]["name"], self.config["env"]
+        env = env.get("name") if isinstance(env, dict) else env or self._source.name
+        arrangement = self.config["arrangement"]
+        placed = "in one process" if arrangement is None else ", ".join(f"{k} {v}" for k, v in arrangement.items())
+        subtitle = f"{placed.replace('name ', '')} · seed {self.config['seed']}"
+        curve.save(curve.draw(self.metrics, f"{agent} on {env}", subtitle), path)
+        return path
+
+    def _player(self, which: str) -> Player:
+        agent = self._agent(which)
+        if self._recipe.bare:
+            return Player.of_agent(copy_of(agent), self._recipe.action_space)
+        return Player(copy_of(agent.parts.policy), agent.parts.encode, True)
+
+    def _agent(self, which: str) -> Any:
+        if which not in ("best", "final", "latest"):
+            raise ValueError(f"which must be 'best' or 'final', found {which!r}")
+        if which not in self._agents:
+            directory = self._directory.checkpoint(which)
+            if not directory.exists():
+                raise FileNotFoundError(f"{self.directory} has no checkpoint {which!r}: the run did not get that far")
+            self._agents[which] = self._restored(directory)
+        return self._agents[which]
+
+    def _restored(self, directory: Path) -> Any:
+        if checkpoints.is_pickle(directory):
+            return checkpoints.load_pickle(directory, trust=self._trust)
+        if self._recipe.bare:
+            agent = copy_of(self._recipe.agent)
+        else:
+            agent = StepAgent(self._recipe.build(), self._recipe.seed)
+        agent.load_state_dict(checkpoints.load_state(directory))
+        return agent
+
+    def _remember(self, which: str, snapshot: Snapshot) -> None:
+        """Take a bare agent from memory rather than from disk: it keeps its class, and what its state_dict leaves out."""
+        if self._recipe.bare:
+            self._agents[which] = snapshot.policy
+
+    def __repr__(self) -> str:
+        return f"<Run {self.directory}: {self.config['agent']['name']}, {self.config['steps']:,} steps>"
+
+
+def load(run_dir: str | Path, *, trust: bool = False, agent: Any = None, env: Any = None) -> Run:
+    """Read a run back from its directory. No actor is started, and nothing in the files is executed.
+
+    Args:
+        run_dir: the directory.
+        trust: open `agent.pkl`, a pickle, which can run any code.
+        agent: for an agent with a state_dict whose class cannot be made without arguments: an instance to fill.
+        env: for an environment that had no name (a lambda, an instance): the same again.
+
+    Raises:
+        FileNotFoundError: no run directory. ValueError: what config.yaml names cannot be found.
+    """
+    directory = RunDirectory.existing(run_dir)
+    config = directory.read_config()
+    env = config["env"] if env is None else env
+    if env is None:
+        raise ValueError(
+            "the environment of this run has no name that a file could hold: pass it again, load(run_dir, env=...)"
+        )
+    source = EnvironmentSource(env, wrappers_of(config["wrappers"]))
+    bare = is_bare_name(str(config["agent"]["name"]))
+    if agent is None and not (bare and _pickled(directory)):
+        agent = _made_again(config["agent"])
+    agent = with_schedule(agent, config["steps"])
+    return Run(directory, Recipe(agent, bare, *source.spaces(), int(config["seed"])), source, config, trust)
+
+
+def _pickled(directory: RunDirectory) -> bool:
+    return any(checkpoints.is_pickle(directory.checkpoint(which)) for which in CHECKPOINTS)
+
+
+def _made_again(tree: dict[str, Any]) -> Any:
+    try:
+        return agent_of(tree)
+    except ValueError as error:
+        name = str(tree["name"]).rpartition(":")[2].rpartition(".")[2]
+        raise ValueError(
+            f"this run's agent is a {tree['name']} and cannot be made again by that name ({error}): pass an instance "
+            f"to fill with what was learned, load(run_dir, agent={name}(...))"
+        ) from error

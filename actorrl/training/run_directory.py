@@ -1,0 +1,141 @@
+"""The directory of one run: what is in it, and how it is written.
+
+    runs/cartpole-20260101-120000/
+        config.yaml         what was trained, and how; enough to do it again
+        metrics.csv         a row per so many steps
+        curve.png           the learning curve
+        tensorboard/        the same rows for TensorBoard
+        checkpoints/        best, final, latest
+"""
+
+from __future__ import annotations
+
+import csv
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+Array = np.ndarray
+CHECKPOINTS = ("best", "final", "latest")
+WRITE_EVERY = 2.0  # seconds between two writes of metrics.csv
+FIRST_COLUMNS = ["steps", "seconds", "steps_per_second", "episodes", "episode_return", "episode_length", "return_100"]
+LAST_COLUMNS = ["evaluation_return", "evaluation_std", "best_return"]
+
+
+class RunDirectory:
+    """Paths of a run, and its configuration."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def create(cls, run_dir: str | Path | None, name: str) -> RunDirectory:
+        """A new directory: the one given, or `runs/<name>-<time>`.
+
+        Raises:
+            FileExistsError: the one given is there and not empty.
+        """
+        if run_dir is not None:
+            path = Path(run_dir)
+            if path.is_file() or (path.is_dir() and any(path.iterdir())):
+                raise FileExistsError(
+                    f"the run directory {path} is there already and not empty: give another one, delete it, or leave "
+                    f"run_dir out for a fresh one under runs/"
+                )
+        else:
+            stem = Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+            path, i = stem, 2
+            while path.exists():
+                path, i = stem.with_name(f"{stem.name}-{i}"), i + 1
+        path.mkdir(parents=True, exist_ok=True)
+        return cls(path)
+
+    @classmethod
+    def existing(cls, run_dir: str | Path) -> RunDirectory:
+        """The directory of a run that was started. FileNotFoundError if it is none."""
+        path = Path(run_dir)
+        if not (path / "config.yaml").is_file():
+            what = "there is no config.yaml in it" if path.is_dir() else "there is no such directory"
+            raise FileNotFoundError(f"{path} is not a run directory: {what}")
+        return cls(path)
+
+    def checkpoint(self, which: str) -> Path:
+        """The directory of a checkpoint. ValueError for one that does not exist by its name."""
+        if which not in CHECKPOINTS:
+            raise ValueError(f"which must be one of {', '.join(CHECKPOINTS)}, found {which!r}")
+        return self.path / "checkpoints" / which
+
+    def write_config(self, tree: dict[str, Any]) -> None:
+        """Write config.yaml."""
+        (self.path / "config.yaml").write_text(yaml.safe_dump(tree, sort_keys=False, allow_unicode=True))
+
+    def read_config(self) -> dict[str, Any]:
+        """What config.yaml holds."""
+        return yaml.safe_load((self.path / "config.yaml").read_text())
+
+
+class Metrics:
+    """The rows of metrics.csv: one per step count, with whatever columns are known there.
+
+    Args:
+        path: of the file; None to keep it in memory only.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._path = path
+        self._rows: dict[int, dict[str, float]] = {}
+        self._written = 0.0
+
+    @classmethod
+    def read(cls, path: Path) -> Metrics:
+        """Of a run that was; empty where there is no file."""
+        metrics = cls()
+        if path.exists():
+            with path.open(newline="") as file:
+                for line in csv.DictReader(file):
+                    values = {key: float(value) for key, value in line.items() if value != ""}
+                    metrics.put(int(values.pop("steps")), values)
+        return metrics
+
+    def put(self, steps: int, values: dict[str, float]) -> None:
+        """Add values to the row of a step count; written to the file now and then."""
+        self._rows.setdefault(steps, {}).update(values)
+        if self._path is not None and time.monotonic() - self._written > WRITE_EVERY:
+            self.write()
+
+    def write(self) -> None:
+        """Write the whole file; a reader never finds half of one."""
+        if self._path is None:
+            return
+        columns = self._columns()
+        fresh = self._path.with_suffix(".new")
+        with fresh.open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(columns)
+            for steps in sorted(self._rows):
+                row = self._rows[steps]
+                writer.writerow([steps, *(_text(row.get(column)) for column in columns[1:])])
+        fresh.replace(self._path)
+        self._written = time.monotonic()
+
+    def _columns(self) -> list[str]:
+        found = {column for row in self._rows.values() for column in row}
+        ends = {*FIRST_COLUMNS, *LAST_COLUMNS}
+        return [*FIRST_COLUMNS, *sorted(found - ends), *LAST_COLUMNS]
+
+    def arrays(self) -> dict[str, Array]:
+        """{column: float64 [rows]}, by step count; steps are int64, and NaN is where a row has no value."""
+        steps = sorted(self._rows)
+        table = {"steps": np.array(steps, np.int64)}
+        for column in self._columns()[1:]:
+            table[column] = np.array([self._rows[s].get(column, np.nan) for s in steps], np.float64)
+        return table
+
+
+def _text(value: float | None) -> str:
+    if value is None or value != value:
+        return ""
+    return str(int(value)) if float(value).is_integer() and abs(value) < 1e15 else f"{value:.7g}"

@@ -1,0 +1,92 @@
+"""Which snapshot is the best: evaluated as it comes, confirmed before it is believed.
+
+The Runner submits snapshots and calls `advance` beside training. A mean over 10 episodes that beats the best one so
+far may be luck, and the best of many such means certainly is: a candidate plays 50 extra fresh episodes, and only
+those count.
+
+    snapshot ──► 10 episodes ── above the best? ──► 50 fresh episodes ── above the best? ──► best
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import NamedTuple
+
+from actorrl.training.evaluation import Audition, Evaluation, EvaluationPlan, Evaluator, Player
+from actorrl.training.roles import Snapshot
+
+FREE_SECONDS, SHARE = 20.0, 0.25  # evaluation beyond this much time, and this share of it, is skipped
+
+
+class Verdict(NamedTuple):
+    """What came out for one snapshot."""
+
+    snapshot: Snapshot
+    evaluation: Evaluation
+    """Over the first episodes."""
+    confirmed: Evaluation | None
+    """Over the extra ones; None where the first were not good enough to try."""
+    best: bool
+    """Whether this is the best snapshot now."""
+
+
+class Selection:
+    """Judges snapshots one after the other, in slices.
+
+    Args:
+        evaluator: evaluation's environments and seeds.
+        player_of: makes the player of a snapshot.
+    """
+
+    def __init__(self, evaluator: Evaluator, plan: EvaluationPlan, player_of: Callable[[Snapshot], Player]) -> None:
+        self._evaluator, self._plan, self._player_of = evaluator, plan, player_of
+        self._waiting: deque[Snapshot] = deque()
+        self._audition: Audition | None = None
+        self._first: Evaluation | None = None
+        self._player: Player | None = None
+        self.score = float("-inf")
+        """The mean return of the best snapshot over its extra episodes."""
+        self.seconds = 0.0
+        self.skipped = 0
+
+    @property
+    def busy(self) -> bool:
+        """Whether `advance` has something to do."""
+        return bool(self._waiting)
+
+    def submit(self, snapshot: Snapshot, seconds: float, *, last: bool = False) -> None:
+        """Queue a snapshot, taken when training had run for `seconds`. Where evaluation eats up the time, only the
+        last one is still judged."""
+        if not last and self.seconds > max(FREE_SECONDS, SHARE * seconds):
+            self.skipped += 1
+            return
+        self._waiting.append(snapshot)
+
+    def advance(self) -> Verdict | None:
+        """Play on for about 100 ms; a verdict when there is one."""
+        snapshot = self._waiting[0]
+        if self._audition is None:
+            self._player = self._player_of(snapshot)
+            self._audition = self._evaluator.audition(self._player, self._plan.episodes, FREE_SECONDS)
+        before = self._audition.seconds
+        over = self._audition.advance()
+        self.seconds += self._audition.seconds - before
+        if not over:
+            return None
+        result = self._audition.result
+        assert result is not None and self._player is not None
+        if self._first is None:
+            if result > self.score:
+                self._first = result
+                self._audition = self._evaluator.audition(self._player, self._plan.confirm, FREE_SECONDS)
+                return None
+            return self._conclude(result, None)
+        return self._conclude(self._first, result)
+
+    def _conclude(self, first: Evaluation, confirmed: Evaluation | None) -> Verdict:
+        best = confirmed is not None and confirmed > self.score
+        if best:
+            self.score = float(confirmed)  # type: ignore[arg-type]
+        self._audition = self._first = self._player = None
+        return Verdict(self._waiting.popleft(), first, confirmed, best)
