@@ -97,7 +97,7 @@ class ProcessEngine:
         self.ledger.living[actor] = ref, pid
         owner.children.append(ref)
         birth = pickle.dumps(
-            (cls, options.name, options.on_failure, owner.ref._actor, self.number, path, self._root.seed)
+            (cls, options.name, options.on_failure, owner.ref._actor, self.number, path, owner.seed)
         )
         frame = pack(CREATE, actor, 0, self.number, birth, body.data, DEFINES if body.defines else 0)
         self.post.post(process, frame, body.buffers)
