@@ -30,7 +30,7 @@ def wired(
     arrangement: Central | None, engine: str, recipe: Recipe, source: EnvironmentSource, marks: Marks
 ) -> Iterator[Any]:
     """The agent's role, placed as the arrangement says; its `advance()` returns a Future of a Report."""
-    encode = None if recipe.bare else recipe.agent.encoder(recipe.observation_space)
+    encode = recipe.encoder()
     if arrangement is None:
         environments = LocalEnvironments(source.makers(1), raw=recipe.bare, encode=encode)
         lanes = InlineLanes([environments], environment_seeds(recipe.seed, 1))

@@ -22,14 +22,23 @@ def draw(metrics: Mapping[str, Array], title: str, subtitle: str = "") -> Figure
     figure = Figure(figsize=(8, 4.5), dpi=150, layout="constrained")
     axes = figure.subplots()
     steps = metrics["steps"]
-    raw, smooth = _known(steps, metrics["episode_return"]), _known(steps, metrics["return_100"])
-    axes.plot(*raw, color=FAINT, linewidth=0.8, alpha=0.75, label="training episodes")
-    axes.plot(*smooth, color=INK, linewidth=2.0, label="mean of the last 100 episodes")
+    at, returns = _known(steps, metrics["episode_return"])
+    axes.plot(at, returns, ".", color=FAINT, markersize=3.5, alpha=0.55, label="training episodes")
+    axes.plot(at, smoothed(returns), color=INK, linewidth=2.0, label="training, smoothed")
     _evaluations(axes, metrics)
-    _dress(axes, figure, title, subtitle)
+    _dress(axes, title, subtitle)
     if len(steps):
         axes.set_xlim(0, steps[-1] * 1.02)
     return figure
+
+
+def smoothed(values: Array) -> Array:
+    """A centred running mean over a fifteenth of the values, with shorter windows at both ends; [n] of [n]."""
+    half = len(values) // 30
+    sums = np.concatenate([[0.0], np.cumsum(values)])
+    i = np.arange(len(values))
+    reach = np.minimum(np.minimum(i, len(values) - 1 - i), half)
+    return (sums[i + reach + 1] - sums[i - reach]) / (2 * reach + 1)
 
 
 def save(figure: Figure, path: Path) -> None:
@@ -50,7 +59,7 @@ def _evaluations(axes: Any, metrics: Mapping[str, Array]) -> None:
         return
     std = metrics["evaluation_std"][~np.isnan(metrics["evaluation_return"])]
     axes.errorbar(
-        steps, mean, yerr=std, fmt="o", color=EVALUATION, markersize=4, elinewidth=1, alpha=0.9, label="evaluation ± std"
+        steps, mean, yerr=std, fmt="o", color=EVALUATION, markersize=4, elinewidth=1, label="evaluation ± std"
     )
     at, best = _known(metrics["steps"], metrics["best_return"])
     if len(at):
@@ -60,11 +69,14 @@ def _evaluations(axes: Any, metrics: Mapping[str, Array]) -> None:
         )  # fmt: skip
 
 
-def _dress(axes: Any, figure: Figure, title: str, subtitle: str) -> None:
+def _dress(axes: Any, title: str, subtitle: str) -> None:
     from matplotlib.ticker import EngFormatter
 
-    figure.suptitle(title, x=0.02, ha="left", fontsize=13, fontweight="bold", color="#222222")
-    axes.set_title(subtitle, loc="left", fontsize=9, color="#666666")
+    axes.set_title(subtitle, loc="left", fontsize=9, color="#666666", pad=8)
+    axes.annotate(
+        title, (0, 1), xytext=(0, 24), xycoords="axes fraction", textcoords="offset points", fontsize=13,
+        fontweight="bold", color="#222222",
+    )  # fmt: skip
     axes.set_xlabel("environment steps", color="#444444")
     axes.set_ylabel("episode return", color="#444444")
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))

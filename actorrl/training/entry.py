@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -70,11 +71,38 @@ def train(
     # A preset's own engine and seed hold where the arguments are at their defaults.
     given["engine"] = None if preset and engine == "processes" else engine
     given["seed"] = None if preset and seed == 0 else seed
-    return execute(Experiment.of(agent, **given), run_dir)
+    return prepare(Experiment.of(agent, **given), run_dir).run()
 
 
-def execute(experiment: Experiment, run_dir: str | Path | None = None) -> Run:
-    """Train what an experiment says; `train` and the command line end here."""
+@dataclass(frozen=True)
+class Prepared:
+    """A run that has been checked and may start; nothing runs yet, only its directory is there."""
+
+    experiment: Experiment
+    recipe: Recipe
+    source: EnvironmentSource
+    directory: RunDirectory
+
+    def run(self) -> Run:
+        """Train to the end, evaluate best and final, draw the curve."""
+        experiment, source, recipe = self.experiment, self.source, self.recipe
+        total = experiment.steps or 0
+        every = experiment.evaluation.interval(total)
+        marks = Marks(total, max(1, min(every, total) // ROWS_PER_SNAPSHOT), every)
+        with ProgressLine(total) as progress, _one_torch_thread():
+            _announce(progress, self)
+            evaluator = Evaluator(source, recipe.encoder(), recipe.seed)
+            selection = Selection(evaluator, experiment.evaluation, lambda snapshot: _player(recipe, snapshot))
+            runner = Runner(self.directory, selection, progress, beside=source.copies)
+            with wired(experiment.arrangement, experiment.engine, recipe, source, marks) as role:
+                runner.run(role)
+            runner.finish()
+            evaluator.close()
+            return _close(self, runner, progress)
+
+
+def prepare(experiment: Experiment, run_dir: str | Path | None = None) -> Prepared:
+    """Check everything that can be checked before a run starts, and make its directory; the errors of `train`."""
     require_built(experiment.arrangement, bare_agent=experiment.bare)
     source = EnvironmentSource(experiment.env, experiment.wrappers)
     if isinstance(experiment.arrangement, Central):
@@ -82,19 +110,7 @@ def execute(experiment: Experiment, run_dir: str | Path | None = None) -> Run:
     recipe = _recipe(experiment, source)
     directory = RunDirectory.create(run_dir, experiment.name)
     directory.write_config(experiment.to_tree(source.plain))
-    assert experiment.steps is not None
-    every = experiment.evaluation.interval(experiment.steps)
-    marks = Marks(experiment.steps, max(1, min(every, experiment.steps) // ROWS_PER_SNAPSHOT), every)
-    with ProgressLine(experiment.steps) as progress, _one_torch_thread():
-        _announce(progress, experiment, source, directory)
-        evaluator = Evaluator(source, _encoder(recipe), recipe.seed)
-        selection = Selection(evaluator, experiment.evaluation, lambda snapshot: _player(recipe, snapshot))
-        runner = Runner(directory, selection, progress, beside=source.copies)
-        with wired(experiment.arrangement, experiment.engine, recipe, source, marks) as role:
-            runner.run(role)
-        runner.finish()
-        evaluator.close()
-        return _close(experiment, recipe, source, directory, runner, progress)
+    return Prepared(experiment, recipe, source, directory)
 
 
 def _recipe(experiment: Experiment, source: EnvironmentSource) -> Recipe:
@@ -108,44 +124,30 @@ def _recipe(experiment: Experiment, source: EnvironmentSource) -> Recipe:
     return Recipe(copy_of(experiment.agent), True, observation_space, action_space, experiment.seed)
 
 
-def _encoder(recipe: Recipe) -> Any:
-    return None if recipe.bare else recipe.agent.encoder(recipe.observation_space)
-
-
 def _player(recipe: Recipe, snapshot: Snapshot) -> Player:
     if recipe.bare:
         # Another copy: acting may change an agent, and the snapshot is what is kept.
         return Player.of_agent(copy_of(snapshot.policy), recipe.action_space)
-    return Player(snapshot.policy, _encoder(recipe), True)
+    return Player(snapshot.policy, recipe.encoder(), True)
 
 
-def _announce(
-    progress: ProgressLine, experiment: Experiment, source: EnvironmentSource, directory: RunDirectory
-) -> None:
-    arrangement = experiment.arrangement
+def _announce(progress: ProgressLine, prepared: Prepared) -> None:
+    experiment, arrangement = prepared.experiment, prepared.experiment.arrangement
     placed = "one process"
     if arrangement is not None:
         placed = f"Central, {arrangement.environments} environments, engine {experiment.engine}"
-    agent = type(experiment.agent).__name__.removesuffix("Config")
-    progress.say(f"{agent} on {source.name} · {placed} · {experiment.steps:,} steps · seed {experiment.seed}", "bold")
-    progress.say(f"run directory {directory.path}")
+    agent, env = type(experiment.agent).__name__.removesuffix("Config"), prepared.source.name
+    progress.say(f"{agent} on {env} · {placed} · {experiment.steps:,} steps · seed {experiment.seed}", "bold")
+    progress.say(f"run directory {prepared.directory.path}")
 
 
-def _close(
-    experiment: Experiment,
-    recipe: Recipe,
-    source: EnvironmentSource,
-    directory: RunDirectory,
-    runner: Runner,
-    progress: ProgressLine,
-) -> Run:
+def _close(prepared: Prepared, runner: Runner, progress: ProgressLine) -> Run:
     """Write the final checkpoint, evaluate best and final over fresh episodes, draw the curve."""
-    assert runner.final is not None
-    final, best = runner.final, runner.best or runner.final
-    runner.keep(final, best)
-    run = Run(directory, recipe, source, experiment.to_tree(source.plain), trust=True)
-    run._remember("final", final)
-    run._remember("best", best)
+    experiment, directory = prepared.experiment, prepared.directory
+    final, best = runner.final, runner.best
+    assert final is not None and best is not None
+    config = experiment.to_tree(prepared.source.plain)
+    run = Run(directory, prepared.recipe, prepared.source, config, trust=True, fresh={"final": final, "best": best})
     run.plot()
     rate = (experiment.steps or 0) / max(runner.seconds, 1e-9)
     progress.say(f"trained for {duration(runner.seconds)}, {rate:,.0f} steps/s; {runner.evaluated}")
@@ -155,7 +157,7 @@ def _close(
     results: dict[int, Evaluation] = {}
     for which, snapshot in (("best", best), ("final", final)):
         if snapshot.steps not in results:
-            results[snapshot.steps] = run._evaluate(episodes, which, patience=patience)
+            results[snapshot.steps] = run.evaluate(episodes, which, patience=patience)
         progress.say(f"{which:>5}  {results[snapshot.steps]}   after {snapshot.steps:,} steps", "bold green")
     if any(len(result.returns) < episodes for result in results.values()):
         progress.say(f"  cut short after {duration(time.monotonic() - began)}: run.evaluate() plays all {episodes}")

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import gymnasium
 
 from actorrl.rl.explorer import SLICE_SECONDS, Episode
-from actorrl.rl.nouns import Parts
+from actorrl.rl.nouns import Array, Parts
 from actorrl.rl.practice import Practice
 from actorrl.rl.seeding import EXPLORER, sequence
 from actorrl.training.copies import OwnRandomness, copy_of
@@ -63,10 +63,12 @@ class Marks:
 
 @dataclass(frozen=True)
 class Recipe:
-    """What an agent is made of, before it lives anywhere; travels to where it will. `agent` is a config, or a bare one."""
+    """What an agent is made of, before it lives anywhere; travels to where it will."""
 
     agent: Any
+    """A config, or the user's own object."""
     bare: bool
+    """Whether it is the user's own object."""
     observation_space: gymnasium.Space
     action_space: gymnasium.Space
     seed: int
@@ -74,6 +76,10 @@ class Recipe:
     def build(self) -> Parts:
         """Policy, learner and table of the config."""
         return self.agent.build(self.observation_space, self.action_space, self.seed)
+
+    def encoder(self) -> Callable[[Any], Array] | None:
+        """What makes an array of an observation; None for a bare agent, which sees it raw."""
+        return None if self.bare else self.agent.encoder(self.observation_space)
 
     def practice(self, lanes: Any, total: int) -> Practice:
         """The agent over lanes. A bare agent is trained as it is: pass a copy."""

@@ -16,7 +16,7 @@ from actorrl.rl.spaces import Encoder, as_action
 from actorrl.training import checkpoints, curve
 from actorrl.training.copies import copy_of
 from actorrl.training.environment_source import EnvironmentSource
-from actorrl.training.evaluation import CLOSING, Audition, Evaluation, Evaluator, Player
+from actorrl.training.evaluation import CLOSING, Evaluation, Evaluator, Player
 from actorrl.training.experiment import agent_of, is_bare_name, with_schedule, wrappers_of
 from actorrl.training.roles import Recipe, Snapshot
 from actorrl.training.run_directory import CHECKPOINTS, Metrics, RunDirectory
@@ -36,7 +36,13 @@ class Run:
     """
 
     def __init__(
-        self, directory: RunDirectory, recipe: Recipe, source: EnvironmentSource, config: dict[str, Any], trust: bool
+        self,
+        directory: RunDirectory,
+        recipe: Recipe,
+        source: EnvironmentSource,
+        config: dict[str, Any],
+        trust: bool,
+        fresh: Mapping[str, Snapshot] | None = None,
     ) -> None:
         self.directory: Path = directory.path
         self.config = config
@@ -44,13 +50,22 @@ class Run:
         self.metrics: Mapping[str, Array] = Metrics.read(directory.path / "metrics.csv").arrays()
         there = {which: directory.checkpoint(which) for which in ("best", "final")}
         self.checkpoints: dict[str, Path] = {which: path for which, path in there.items() if path.exists()}
-        self._agents: dict[str, Any] = {}
+        # A bare agent of this very run keeps its class, and what its state_dict leaves out.
+        self._agents: dict[str, Any] = {w: s.policy for w, s in (fresh or {}).items() if recipe.bare}
         self._rng = np.random.default_rng(recipe.seed)
 
     @property
     def agent(self) -> Any:
         """The trained agent as it was at the end."""
-        return self._agent("final" if "final" in self.checkpoints else "latest")
+        return self._agent(self._last)
+
+    @property
+    def _last(self) -> str:
+        return "final" if "final" in self.checkpoints else "latest"
+
+    def steps_of(self, which: str) -> int:
+        """After how many environment steps a checkpoint was taken."""
+        return int(checkpoints.about(self._existing(which))["steps"])
 
     def act(self, observation: Any, explore: bool = False) -> Any:
         """What the final agent does: the action for one observation, or a list or array of actions for a batch.
@@ -67,11 +82,10 @@ class Run:
     def _actions(self, observations: list[Any], explore: bool) -> list[Any]:
         agent, space = self.agent, self._recipe.action_space
         if self._recipe.bare:
-            steps = checkpoints.about(self.checkpoints["final"])["steps"] if "final" in self.checkpoints else 0
             if not explore and hasattr(agent, "greedy_action"):
                 actions = [agent.greedy_action(observation) for observation in observations]
             else:
-                actions = [agent.get_action(observation, steps) for observation in observations]
+                actions = [agent.get_action(observation, self.steps_of(self._last)) for observation in observations]
         else:
             policy, encode = agent.parts.policy, agent.parts.encode
             batch = np.stack([encode(observation) if encode else observation for observation in observations])
@@ -79,40 +93,39 @@ class Run:
             actions = list(policy.act(batch, state, agent.steps, explore=explore, rng=self._rng).action)
         return [as_action(space, action) for action in actions]
 
-    def evaluate(self, episodes: int = 100, which: str = "best") -> Evaluation:
-        """Play fresh greedy episodes; the same ones every time it is asked.
+    def evaluate(
+        self, episodes: int = 100, which: str = "best", *, render: bool = False, patience: float = float("inf")
+    ) -> Evaluation:
+        """Play fresh greedy episodes, raw returns; the same ones every time it is asked.
 
         Args:
             episodes: how many.
             which: "best" or "final".
+            render: show them on the screen, one environment at a time.
+            patience: seconds after which fewer episodes are enough.
 
         Returns:
             The mean return, a float that also has `.mean`, `.std`, `.returns` and `.lengths`.
         """
-        return self._evaluate(episodes, which)
-
-    def _evaluate(
-        self, episodes: int, which: str, *, render: bool = False, patience: float = float("inf")
-    ) -> Evaluation:
         if episodes < 1:
             raise ValueError(f"episodes must be at least 1, found {episodes}")
         player = self._player(which)
         evaluator = Evaluator(self._source, player.encode, self._recipe.seed, first=CLOSING, render=render)
         try:
-            audition: Audition = evaluator.audition(player, episodes, patience)
-            return audition.finish()
+            return evaluator.audition(player, episodes, patience).finish()
         finally:
             evaluator.close()
 
     def plot(self) -> Path:
         """Draw the learning curve into curve.png again; its path."""
         path = self.directory / "curve.png"
-        agent, env = self.config["agent"]["name"], self.config["env"]
-        env = env.get("name") if isinstance(env, dict) else env or self._source.name
-        arrangement = self.config["arrangement"]
-        placed = "in one process" if arrangement is None else ", ".join(f"{k} {v}" for k, v in arrangement.items())
-        subtitle = f"{placed.replace('name ', '')} · seed {self.config['seed']}"
-        curve.save(curve.draw(self.metrics, f"{agent} on {env}", subtitle), path)
+        arrangement, env = self.config["arrangement"], self._source.name
+        placed = "one process"
+        if arrangement is not None:
+            placed = f"{arrangement['name'].capitalize()}, {arrangement['environments']} environments"
+        agent = type(self._recipe.agent).__name__.removesuffix("Config")
+        title, subtitle = f"{agent} on {env}", f"{placed} · seed {self.config['seed']}"
+        curve.save(curve.draw(self.metrics, title, subtitle), path)
         return path
 
     def _player(self, which: str) -> Player:
@@ -122,14 +135,15 @@ class Run:
         return Player(copy_of(agent.parts.policy), agent.parts.encode, True)
 
     def _agent(self, which: str) -> Any:
-        if which not in ("best", "final", "latest"):
-            raise ValueError(f"which must be 'best' or 'final', found {which!r}")
         if which not in self._agents:
-            directory = self._directory.checkpoint(which)
-            if not directory.exists():
-                raise FileNotFoundError(f"{self.directory} has no checkpoint {which!r}: the run did not get that far")
-            self._agents[which] = self._restored(directory)
+            self._agents[which] = self._restored(self._existing(which))
         return self._agents[which]
+
+    def _existing(self, which: str) -> Path:
+        directory = self._directory.checkpoint(which)
+        if not directory.exists():
+            raise FileNotFoundError(f"{self.directory} has no checkpoint {which!r}: the run did not get that far")
+        return directory
 
     def _restored(self, directory: Path) -> Any:
         if checkpoints.is_pickle(directory):
@@ -140,11 +154,6 @@ class Run:
             agent = StepAgent(self._recipe.build(), self._recipe.seed)
         agent.load_state_dict(checkpoints.load_state(directory))
         return agent
-
-    def _remember(self, which: str, snapshot: Snapshot) -> None:
-        """Take a bare agent from memory rather than from disk: it keeps its class, and what its state_dict leaves out."""
-        if self._recipe.bare:
-            self._agents[which] = snapshot.policy
 
     def __repr__(self) -> str:
         return f"<Run {self.directory}: {self.config['agent']['name']}, {self.config['steps']:,} steps>"

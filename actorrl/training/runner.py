@@ -73,14 +73,11 @@ class Runner:
         """Judge the snapshots that are left."""
         while self._selection.busy:
             self._judge()
+        if self.best is None and self.final is not None:  # nothing was ever confirmed: returns that are not numbers
+            self.best = self.final
+            checkpoints.save(self._directory.checkpoint("best"), self.final)
         self.metrics.write()
         self._board.close()
-
-    def keep(self, final: Snapshot, best: Snapshot) -> None:
-        """Write the checkpoint `final`, and `best` where nothing was ever confirmed."""
-        checkpoints.save(self._directory.checkpoint("final"), final)
-        if self.best is None:
-            checkpoints.save(self._directory.checkpoint("best"), best)
 
     @property
     def evaluated(self) -> str:
@@ -97,6 +94,7 @@ class Runner:
             checkpoints.save(self._directory.checkpoint("latest"), snapshot)
             if report.done and snapshot is report.snapshots[-1]:
                 self.final = snapshot
+                checkpoints.save(self._directory.checkpoint("final"), snapshot)
             if self._beside or self.final is snapshot:
                 elapsed = time.monotonic() - self._began
                 self._selection.submit(snapshot, elapsed, last=self.final is snapshot)

@@ -1,0 +1,175 @@
+"""The command `actorrl`: train, evaluate, list, show. `python -m actorrl` and the installed script call `main`.
+
+    actorrl train PRESET|FILE.yaml [--seed N] [--run-dir DIR] [--steps N] [--any.key value ...]
+    actorrl evaluate RUN_DIR [--episodes 100] [--which best|final] [--render] [--trust]
+    actorrl list
+    actorrl show PRESET
+
+Results go to stdout, everything else to stderr. The exit code is 0, 1 for a failure of a run, 2 for misuse, and 130
+after Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+COMMANDS = ("train", "evaluate", "resume", "plot", "list", "show")
+EXPECTED = (ValueError, TypeError, LookupError, OSError, NotImplementedError, ImportError)
+INTERRUPTED = 130
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise ValueError(f"{message} (see {self.prog} --help)")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code."""
+    if os.getcwd() not in sys.path and "" not in sys.path:
+        sys.path.insert(0, os.getcwd())  # module:Class of the directory one works in
+    try:
+        return _dispatch(list(sys.argv[1:] if arguments is None else arguments))
+    except EXPECTED as error:
+        text = error.args[0] if isinstance(error, KeyError) and error.args else error
+        print(f"actorrl: {' '.join(str(text).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("actorrl: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        return 1
+
+
+def _dispatch(arguments: list[str]) -> int:
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(__doc__.partition("\n\nResults")[0])
+        return 0 if arguments else 2
+    if arguments[0] == "--version":
+        from actorrl._version import __version__
+
+        print(__version__)
+        return 0
+    from actorrl.training import require_extra
+    from actorrl.training.names import did_you_mean
+
+    require_extra()
+    command, rest = arguments[0], arguments[1:]
+    if command not in COMMANDS:
+        raise ValueError(f"there is no command {command!r}{did_you_mean(command, COMMANDS)}")
+    run: dict[str, Callable[[list[str]], int]] = {
+        "train": train,
+        "evaluate": evaluate,
+        "list": list_presets,
+        "show": show,
+    }
+    if command not in run:
+        raise NotImplementedError(f"{command} is not built yet")
+    return run[command](rest)
+
+
+def _parsed(parser: argparse.ArgumentParser, arguments: list[str]) -> tuple[argparse.Namespace, dict[str, Any]]:
+    """argparse's view of the arguments, and every option it does not know."""
+    from actorrl.cli.options import split
+
+    known = {
+        option.lstrip("-"): action.nargs != 0
+        for action in parser._actions
+        for option in action.option_strings
+        if option.startswith("--")
+    }
+    rest, others = split(arguments, known)
+    return parser.parse_args(rest), others
+
+
+def train(arguments: list[str]) -> int:
+    """`actorrl train`: make a run of a preset or a file."""
+    from actorrl.training.entry import prepare
+    from actorrl.training.experiment import KEYS, Experiment, read_overrides
+    from actorrl.training.presets import find
+
+    parser = _Parser("actorrl train", description="Train a preset, or what a YAML file says.", allow_abbrev=False)
+    parser.add_argument("preset", metavar="PRESET|FILE.yaml", help="a name from `actorrl list`, or a file")
+    parser.add_argument("--seed", type=int, help="an integer of at least 0; the run's random numbers follow from it")
+    parser.add_argument("--steps", type=float, help="environment steps, over all environments")
+    parser.add_argument("--run-dir", metavar="DIR", help="an empty or new directory; runs/<name>-<time> by default")
+    parser.add_argument("--dry-run", action="store_true", help="not built yet")
+    parser.epilog = f"Every key of the file is an option too: {', '.join(f'--{key}' for key in KEYS)}, --agent.gamma"
+    given, others = _parsed(parser, arguments)
+    if given.dry_run:
+        raise NotImplementedError("--dry-run is not built yet")
+    tree, name = find(given.preset)
+    others |= {key: value for key in ("seed", "steps") if (value := getattr(given, key)) is not None}
+    experiment = Experiment.from_tree(read_overrides(tree, others), name).checked()
+    prepared = prepare(experiment, given.run_dir)
+    try:
+        prepared.run()
+    except KeyboardInterrupt:
+        print(f"actorrl: interrupted; what there is lies in {prepared.directory.path}", file=sys.stderr)
+        return INTERRUPTED
+    except Exception:
+        traceback.print_exc()
+        print(f"actorrl: the run failed; what there is lies in {prepared.directory.path}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def evaluate(arguments: list[str]) -> int:
+    """`actorrl evaluate`: play fresh greedy episodes of a run's agent; one line on stdout."""
+    from actorrl.cli.options import check_known
+    from actorrl.training.run import load
+
+    parser = _Parser("actorrl evaluate", description="Play fresh greedy episodes.", allow_abbrev=False)
+    parser.add_argument("run_dir", metavar="RUN_DIR", help="the directory of a run")
+    parser.add_argument("--episodes", type=int, default=100, help="how many; 100 by default")
+    parser.add_argument("--which", choices=("best", "final"), default="best", help="the checkpoint; best by default")
+    parser.add_argument("--render", action="store_true", help="watch it on the screen")
+    parser.add_argument("--trust", action="store_true", help="open a pickled agent, which can run any code")
+    given, others = _parsed(parser, arguments)
+    check_known(("episodes", "which", "render", "trust"), others, "evaluate")
+    run = load(given.run_dir, trust=given.trust)
+    steps = run.steps_of(given.which)
+    print(f"{run.directory}, {given.which}, after {steps:,} steps", file=sys.stderr)
+    print(run.evaluate(given.episodes, given.which, render=given.render))
+    return 0
+
+
+def list_presets(arguments: list[str]) -> int:
+    """`actorrl list`: the presets, a line each."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from actorrl.training.experiment import Experiment
+    from actorrl.training.presets import find, names
+
+    _Parser("actorrl list", description="The presets there are.").parse_args(arguments)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("preset", "algorithm", "environment", "arrangement", "steps"):
+        table.add_column(column, justify="right" if column == "steps" else "left", no_wrap=True)
+    for name in names():
+        experiment = Experiment.from_tree(*find(name))
+        placed = experiment.arrangement
+        algorithm = type(experiment.agent).__name__.removesuffix("Config")
+        words = "none" if placed is None else f"{type(placed).__name__}, {placed.environments} environments"
+        table.add_row(name, algorithm, str(experiment.env), words, f"{experiment.steps:,}")
+    Console(highlight=False).print(table)
+    return 0
+
+
+def show(arguments: list[str]) -> int:
+    """`actorrl show`: a preset with every field and its value, as YAML that `train` takes."""
+    import yaml
+
+    from actorrl.training.experiment import Experiment
+    from actorrl.training.presets import find
+
+    parser = _Parser("actorrl show", description="Print a preset with every field and its value.")
+    parser.add_argument("preset", metavar="PRESET", help="a name from `actorrl list`, or a file")
+    tree, name = find(parser.parse_args(arguments).preset)
+    whole = Experiment.from_tree(tree, name).to_tree(tree.get("env"))
+    print(yaml.safe_dump(whole, sort_keys=False, allow_unicode=True), end="")
+    return 0

@@ -1,0 +1,60 @@
+"""Options that no parser knows beforehand: `--any.key value` for every key that a YAML file may hold.
+
+`main` splits them off before argparse sees the rest, so that their values are never taken for something else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import yaml
+
+
+def split(arguments: Sequence[str], known: dict[str, bool]) -> tuple[list[str], dict[str, Any]]:
+    """(what argparse is to read, {key: value} of every other `--key`).
+
+    Args:
+        known: argparse's options without their dashes, and whether each takes a value.
+
+    Raises:
+        ValueError: a key without a value.
+    """
+    rest: list[str] = []
+    others: dict[str, Any] = {}
+    tokens = list(arguments)
+    while tokens:
+        token = tokens.pop(0)
+        if not token.startswith("--") or token == "--":
+            rest.append(token)
+            continue
+        name, equals, value = token[2:].partition("=")
+        plain = name.replace("_", "-")
+        if plain in known:
+            rest += [f"--{plain}={value}"] if equals else [f"--{plain}"]
+            if known[plain] and not equals and tokens:
+                rest.append(tokens.pop(0))
+            continue
+        if not equals:
+            if not tokens or tokens[0].startswith("--"):
+                raise ValueError(f"--{name} needs a value: --{name} VALUE")
+            value = tokens.pop(0)
+        others[name] = read(value)
+    return rest, others
+
+
+def read(text: str) -> Any:
+    """A value as YAML reads it; text that is not YAML stays text."""
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+
+
+def check_known(keys: Collection[str], others: dict[str, Any], command: str) -> None:
+    """Refuse (ValueError) options of a command that takes no other than those argparse knows."""
+    from actorrl.training.names import did_you_mean
+
+    for key in others:
+        known = [f"--{name}" for name in keys]
+        raise ValueError(f"{command} has no option --{key}{did_you_mean(f'--{key}', known)}")
