@@ -11,9 +11,10 @@ import torch
 from torch import nn
 
 from actorrl.rl.epsilon_greedy import QFunction
-from actorrl.rl.networks import Dueling, Network
+from actorrl.rl.networks import Dueling
 from actorrl.rl.nouns import Array
 from actorrl.rl.numpy_mlp import NumpyMLP
+from actorrl.rl.plain_mlp import is_plain
 
 NUMPY_WEIGHTS = 1 << 18
 """Our own MLPs of at most so many weights act in numpy."""
@@ -40,8 +41,7 @@ def weights_of(module: nn.Module) -> dict[str, Array]:
 
 def q_function(module: nn.Module) -> QFunction:
     """numpy for our own MLPs up to NUMPY_WEIGHTS weights, torch for everything else. It copies the weights."""
-    ours = type(module) is Network and isinstance(module.embedder, nn.Identity)
-    if not ours or sum(parameter.numel() for parameter in module.parameters()) > NUMPY_WEIGHTS:
+    if not is_plain(module) or sum(parameter.numel() for parameter in module.parameters()) > NUMPY_WEIGHTS:
         return TorchQ(module)
     hidden = [f"middle.{i}" for i, layer in enumerate(module.middle) if isinstance(layer, nn.Linear)]  # type: ignore[arg-type]
     return NumpyMLP(weights_of(module), hidden, isinstance(module.head, Dueling))

@@ -7,21 +7,23 @@ Mnih et al. 2015; double (van Hasselt et al. 2016), dueling (Wang et al. 2016) a
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import gymnasium
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from actorrl.rl import seeding
 from actorrl.rl.acting import q_function, weights_of
 from actorrl.rl.epsilon_greedy import EpsilonGreedy
-from actorrl.rl.flat import FlatParameters
-from actorrl.rl.losses import q_learning_target, td_loss
+from actorrl.rl.flat import FlatAdam, FlatParameters
+from actorrl.rl.losses import q_learning_target, td_loss, td_slope
 from actorrl.rl.networks import NetworkMaker, make_network
 from actorrl.rl.nouns import Array, Cadence, Parts, Updated
+from actorrl.rl.plain_mlp import PlainMLP, is_plain
 from actorrl.rl.ranges import require
 from actorrl.rl.schedules import Linear
 from actorrl.rl.spaces import Encoder, require_actions, require_observations
@@ -149,46 +151,60 @@ class DQNLearner:
         self._online, self._target = online, target.requires_grad_(False)
         self._target.load_state_dict(online.state_dict())
         self._flat, self._flat_target = FlatParameters(online), FlatParameters(target)
-        self._optimizer = torch.optim.Adam([self._flat.values], lr=config.learning_rate, fused=True)
+        self._q: Callable[[Tensor], Tensor] = PlainMLP(online) if is_plain(online) else online  # type: ignore[arg-type]
+        self._q_target: Callable[[Tensor], Tensor] = PlainMLP(target) if is_plain(target) else target  # type: ignore[arg-type]
+        self._optimizer = FlatAdam(self._flat)
         updates = total_steps / config.train_freq * config.burst
         self._rate = Linear(config.learning_rate, config.learning_rate_final, max(updates, 1))
         self._sync_every = max(1, math.floor(config.target_update_interval * config.burst / config.train_freq))
+        self._buffers = list(zip(target.buffers(), online.buffers(), strict=True))
+        self._weights = weights_of(online)
         self._updates = 0
 
     def update(self, batch: dict[str, Array]) -> Updated:
         """One gradient step on rows [B]. `td` is target − chosen, float32 [B]."""
         rows = {name: torch.from_numpy(values) for name, values in batch.items()}
+        actions = (rows["action"] - self._first if self._first else rows["action"])[:, None]
         target = self._targets(rows)
-        actions = rows["action"] - self._first if self._first else rows["action"]
-        chosen = self._online(rows["observation"]).gather(1, actions[:, None]).squeeze(1)
-        loss = td_loss(chosen, target, self._config.loss)
-        self._flat.gradient.zero_()
-        loss.backward()
+        chosen = self._descend(rows["observation"], actions, target)
         norm = self._flat.clip_gradient(self._config.max_grad_norm)
         rate = self._rate(self._updates)
-        self._optimizer.param_groups[0]["lr"] = rate
-        self._optimizer.step()
+        self._optimizer.step(rate)
         self._updates += 1
         if self._updates % self._sync_every == 0:
             self._move_target()
-        td = (target - chosen.detach()).numpy()
+        td = (target - chosen).numpy()
         if self._updates % METRICS_EVERY:
             return Updated({}, td)
-        figures = {"loss": loss.item(), "q": chosen.mean().item(), "td": float(np.abs(td).mean()), "grad_norm": norm}
-        return Updated({**figures, "learning_rate": rate}, td)
+        figures = {"loss": td_loss(chosen, target, self._config.loss).item(), "q": chosen.mean().item()}
+        return Updated({**figures, "td": float(np.abs(td).mean()), "grad_norm": norm, "learning_rate": rate}, td)
 
-    def _targets(self, rows: dict[str, torch.Tensor]) -> torch.Tensor:
-        with torch.no_grad():
-            observation = rows["observation_next"]
-            q = self._target(observation)
-            selector = self._online(observation) if self._config.double else None
-            return q_learning_target(rows["reward"], rows["discount"], q, selector, rows.get("action_mask_next"))
+    @torch.no_grad()
+    def _targets(self, rows: dict[str, Tensor]) -> Tensor:
+        observation = rows["observation_next"]
+        q = self._q_target(observation)
+        selector = self._q(observation) if self._config.double else None
+        return q_learning_target(rows["reward"], rows["discount"], q, selector, rows.get("action_mask_next"))
+
+    def _descend(self, observation: Tensor, actions: Tensor, target: Tensor) -> Tensor:
+        """Fill the gradient; returns the values of the chosen actions [B]."""
+        if isinstance(self._q, PlainMLP):
+            with torch.no_grad():
+                features = self._q.features(observation)
+                q = self._q.head(features[-1])
+                chosen = q.gather(1, actions)
+                slope = td_slope(chosen, target[:, None], self._config.loss)
+                self._q.backward(features, torch.zeros_like(q).scatter_(1, actions, slope))
+            return chosen.squeeze(1)
+        chosen = self._online(observation).gather(1, actions).squeeze(1)
+        self._flat.gradient.zero_()
+        td_loss(chosen, target, self._config.loss).backward()
+        return chosen.detach()
 
     def _move_target(self) -> None:
-        with torch.no_grad():
-            self._flat_target.values.lerp_(self._flat.values, self._config.tau)
-            for mine, theirs in zip(self._target.buffers(), self._online.buffers(), strict=True):
-                mine.copy_(theirs)
+        self._flat_target.values.lerp_(self._flat.values, self._config.tau)
+        for mine, theirs in self._buffers:
+            mine.copy_(theirs)
 
     def __getstate__(self) -> dict[str, Any]:
         # Views into one vector would not come back as such: rebuild them.
@@ -200,17 +216,16 @@ class DQNLearner:
         self.load_state_dict(state["state"])
 
     def get_weights(self) -> dict[str, Array]:
-        """Views of the online network's weights by name."""
-        return weights_of(self._online)
+        """Views of the online network's live weights by name: copy what you keep."""
+        return self._weights
 
     def state_dict(self) -> dict[str, Any]:
         """Both networks, Adam's moments and the count of updates, as copies."""
-        adam = self._optimizer.state.get(self._flat.values, {})
         return {
             "updates": self._updates,
             **{f"online.{name}": weight.copy() for name, weight in weights_of(self._online).items()},
             **{f"target.{name}": weight.copy() for name, weight in weights_of(self._target).items()},
-            **{f"adam.{name}": np.array(value) for name, value in adam.items()},
+            **{f"adam.{name}": value for name, value in self._optimizer.state_dict().items()},
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -219,5 +234,4 @@ class DQNLearner:
             mine = {name[len(prefix) :]: value for name, value in state.items() if name.startswith(prefix)}
             module.load_state_dict({name: torch.as_tensor(np.asarray(value)) for name, value in mine.items()})
         self._updates = int(state["updates"])
-        adam = {name[5:]: torch.as_tensor(np.array(v)) for name, v in state.items() if name.startswith("adam.")}
-        self._optimizer.state[self._flat.values] = adam
+        self._optimizer.load_state_dict({name[5:]: value for name, value in state.items() if name.startswith("adam.")})

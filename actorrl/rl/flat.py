@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import torch
 from torch import nn
+from torch.optim.adam import adam
 
 
 class FlatParameters:
@@ -25,7 +29,6 @@ class FlatParameters:
             parameter.data = value.view(parameter.shape)
             if parameter.requires_grad:
                 parameter.grad = gradient.view(parameter.shape)
-        self.values.grad = self.gradient
 
     def clip_gradient(self, most: float) -> float:
         """Scale the gradient down to a norm of `most`; returns the norm it had."""
@@ -33,3 +36,48 @@ class FlatParameters:
         if norm > most:
             self.gradient.mul_(most / (norm + 1e-6))
         return norm
+
+
+class FlatAdam:
+    """Adam (Kingma and Ba 2015) over flat parameters: torch's own fused step, without the optimiser object around it,
+    which costs a small network more than the step.
+    """
+
+    def __init__(self, flat: FlatParameters, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8) -> None:
+        self._flat, self._beta1, self._beta2, self._eps = flat, beta1, beta2, eps
+        self._mean, self._square = torch.zeros_like(flat.values), torch.zeros_like(flat.values)
+        self._step = torch.tensor(0.0)
+
+    @torch.no_grad()
+    def step(self, learning_rate: float) -> None:
+        """Move the parameters against their gradient."""
+        adam(
+            [self._flat.values],
+            [self._flat.gradient],
+            [self._mean],
+            [self._square],
+            [],
+            [self._step],
+            fused=True,
+            amsgrad=False,
+            beta1=self._beta1,
+            beta2=self._beta2,
+            lr=learning_rate,
+            weight_decay=0.0,
+            eps=self._eps,
+            maximize=False,
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Both moments and the count of steps, as copies."""
+        return {
+            "mean": self._mean.numpy().copy(),
+            "square": self._square.numpy().copy(),
+            "step": int(self._step.item()),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take back what `state_dict` gave."""
+        self._mean.copy_(torch.as_tensor(np.asarray(state["mean"])))
+        self._square.copy_(torch.as_tensor(np.asarray(state["square"])))
+        self._step.fill_(float(state["step"]))

@@ -32,6 +32,12 @@ def q_learning_target(
     return torch.addcmul(r_t, discount_t, q_t.gather(1, best).squeeze(1))
 
 
+def td_slope(chosen: Tensor, target: Tensor, loss: str = "huber") -> Tensor:
+    """The derivative of `td_loss` by `chosen`, [B]."""
+    error = chosen - target
+    return error.clamp_(-1.0, 1.0).div_(len(error)) if loss == "huber" else error.mul_(2.0 / len(error))
+
+
 def td_loss(chosen: Tensor, target: Tensor, loss: str = "huber") -> Tensor:
     """The mean Huber (quadratic up to 1) or squared error of the chosen actions' values [B] against targets [B]."""
     return functional.smooth_l1_loss(chosen, target) if loss == "huber" else functional.mse_loss(chosen, target)
