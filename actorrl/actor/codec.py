@@ -75,8 +75,8 @@ def encode_args(args: tuple[Any, ...], kwargs: dict[str, Any], known: set[str] |
 
 def decode(data: Any, buffers: Sequence[Any] = (), known: set[str] | None = None) -> Any:
     """The object that `encode` was given. Definitions it brings are added to `known`, the sender's."""
-    if not buffers and known is None:
-        return pickle.loads(data)
+    if known is None:
+        return pickle.loads(data, buffers=buffers)
     with _lock:
         arrived = _arrivals.keys = []
         try:
@@ -88,8 +88,7 @@ def decode(data: Any, buffers: Sequence[Any] = (), known: set[str] | None = None
             raise
         finally:
             _arrivals.keys = []
-        if known is not None:
-            known.update(arrived)
+        known.update(arrived)
         return value
 
 
@@ -130,8 +129,9 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         if key is None:
             if isinstance(obj, types.FunctionType) and "<locals>" in obj.__qualname__ and obj not in by_identity:
                 return recipe  # a closure is data: its cells may differ the next time
-            key = _keys[obj] = f"{_origin}.{next(_counter)}"
-            _own[key] = obj
+            with _lock:
+                key = _keys.setdefault(obj, f"{_origin}.{next(_counter)}")
+                _own[key] = obj
         self.defines.append(key)
         make, args, state, _, _, setter = recipe[:6]
         return _define, (key, make, args), (key, setter, state), None, None, _set_state

@@ -17,6 +17,8 @@ from .ref import ActorRef
 
 __all__ = ["Ledger", "method_of"]
 
+REMEMBERED = 10_000
+
 
 class Ledger:
     """The open calls, watchers, known actors and ends of this process. Safe from any thread."""
@@ -64,6 +66,8 @@ class Ledger:
             me: the number of this process.
         """
         self.ends[end.actor] = end
+        if len(self.ends) > REMEMBERED:  # of older ones the nursery may still know
+            del self.ends[next(iter(self.ends))]
         received = 0
         for number, future in list(self.open.items()):
             if future._actor == end.actor and self.close(number) is not None:

@@ -20,7 +20,22 @@ from .codec import decode, encode
 from .deaths import End, died
 from .engine import Call
 from .faults import decode_error, encode_error, error_text
-from .frames import CALL, CANCEL, CREATE, DEFINES, ERROR, FAILURE, FUNCTION, GONE, REPLY, STOP, Frame, pack, unpack
+from .frames import (
+    CALL,
+    CANCEL,
+    CREATE,
+    DEFINES,
+    ERROR,
+    FAILURE,
+    FUNCTION,
+    GONE,
+    REPLY,
+    STOP,
+    WAKE,
+    Frame,
+    pack,
+    unpack,
+)
 from .future import Future
 from .ledger import Ledger, method_of
 from .mailbox import Envelope
@@ -50,6 +65,8 @@ class Post:
         self.ledger = Ledger()
         self.transport = Transport(directory, number)
         self.receiver = Receiver(self.transport, self.dispatch, lambda: self.ledger.open)
+        self.dropped = 0
+        """How many messages could not be read."""
         self._news = news
         self._order = threading.Lock()  # calls are numbered in the order in which they are sent
 
@@ -80,31 +97,44 @@ class Post:
 
     def dispatch(self, raw: bytes, buffers: list[Any]) -> None:
         """Take one message as it arrived."""
-        frame = unpack(raw)
-        kind = frame.kind
+        try:
+            frame = unpack(raw)
+        except ValueError as error:
+            self._drop(error)
+            return
+        kind, host = frame.kind, self.host
         if kind in (REPLY, ERROR):
             self._on_reply(frame, buffers)
-        elif kind == CALL:
-            assert self.host is not None
-            self.host.put(frame, buffers)
-        elif kind == CREATE:
-            assert self.host is not None
-            self.host.create(frame, buffers, pickle.loads(frame.name))
-        elif kind == CANCEL:
-            assert self.host is not None
-            self.host.cancel(frame.actor, frame.sender, frame.call_id)
-        elif kind == STOP:
-            assert self.host is not None
-            self.host.stop(frame.actor)
         elif kind == GONE:
-            future = self.ledger.close(frame.call_id)
-            if future is not None:
-                ref = self.ledger.living[frame.actor][0]
-                end = self.ledger.ends.get(frame.actor) or End(frame.actor, "stopped", ref._cls, ref._name, None)
-                future._settle(None, died(end, method_of(future), False))
+            self._on_gone(frame)
         elif kind == FAILURE:
             owner, key = pickle.loads(frame.name)
             self.on_failure(owner, key, bytes(frame.data))
+        elif kind == WAKE:
+            return
+        elif host is None:
+            self._drop(f"a message of kind {kind} for an actor, and none lives here")
+        elif kind == CALL:
+            host.put(frame, buffers)
+        elif kind == CREATE:
+            host.create(frame, buffers, pickle.loads(frame.name))
+        elif kind == CANCEL:
+            host.cancel(frame.actor, frame.sender, frame.call_id)
+        elif kind == STOP:
+            host.stop(frame.actor)
+
+    def _drop(self, why: object) -> None:
+        """A message that makes no sense is counted and forgotten; the process lives on."""
+        self.dropped += 1
+        if self.dropped == 1:
+            self._news("log", f"process {self.number} dropped a message it could not read: {why}")
+
+    def _on_gone(self, frame: Frame) -> None:
+        future = self.ledger.close(frame.call_id)
+        if future is not None:
+            cls = future._label.rpartition(".")[0]
+            end = self.ledger.ends.get(frame.actor) or End(frame.actor, "stopped", cls, None, None)
+            future._settle(None, died(end, method_of(future), False))
 
     def _on_reply(self, frame: Frame, buffers: list[Any]) -> None:
         future = self.ledger.close(frame.call_id)

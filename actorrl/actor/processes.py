@@ -83,7 +83,7 @@ class ProcessEngine:
 
     def spawn(self, spawn: Spawn) -> ActorRef[Any]:
         body = encode_spawn(spawn)  # what cannot be sent is refused before a process is made
-        owner = here.cell if here.cell is not None else self._root
+        owner = self._owner()
         cls = getattr(spawn.factory, "__qualname__", type(spawn.factory).__qualname__)
         options = spawn.options
         wish = {"place": spawn.place, "name": options.name, "cls": cls, "options": options.place,
@@ -95,14 +95,20 @@ class ProcessEngine:
         kind = spawn.factory if isinstance(spawn.factory, type) else None
         ref: ActorRef[Any] = ActorRef(self.token, process, actor, cls, options.name, kind)
         self.ledger.living[actor] = ref, pid
+        owner.children[:] = [child for child in owner.children if child._actor not in self.ledger.ends]
         owner.children.append(ref)
-        birth = pickle.dumps(
-            (cls, options.name, options.on_failure, owner.ref._actor, self.number, path, owner.seed)
-        )
+        birth = pickle.dumps((cls, options.name, options.on_failure, owner.ref._actor, self.number, path, owner.seed))
         frame = pack(CREATE, actor, 0, self.number, birth, body.data, DEFINES if body.defines else 0)
         self.post.post(process, frame, body.buffers)
         self.post.known(process).update(body.defines)
         return ref
+
+    def _owner(self) -> Cell:
+        """Who spawns here: the actor whose handler runs, the only one that a thread can belong to, or the program."""
+        if here.cell is not None:
+            return here.cell
+        residents = list(self.post.host.residents.values()) if self.post.host is not None else []
+        return residents[0].cell if len(residents) == 1 else self._root
 
     def stop_children(self, cell: Cell) -> None:
         """Stop what an actor has spawned, in order."""
@@ -117,9 +123,9 @@ class ProcessEngine:
 
     def call(self, call: Call) -> Future[Any]:
         ref = call.ref
-        body = encode_call(call, self.post.known(ref._process))
-        future: Future[Any] = Future(self, f"{ref._cls}.{call.method}", 0, ref._actor)
         end = self._end_of(ref)
+        body = encode_call(call, self.post.known(ref._process) if end is None else None)
+        future: Future[Any] = Future(self, f"{ref._cls}.{call.method}", 0, ref._actor)
         if end is not None:
             self.ledger.answer_dead(future, end)
             return future
@@ -132,8 +138,8 @@ class ProcessEngine:
         return future
 
     def tell(self, call: Call) -> None:
-        body = encode_call(call, self.post.known(call.ref._process))
         end = self._end_of(call.ref)
+        body = encode_call(call, self.post.known(call.ref._process) if end is None else None)
         if end is not None:
             log.error("the message %s was not delivered: %s", call.method, died(end, call.method, False))
             return

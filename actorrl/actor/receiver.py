@@ -21,6 +21,10 @@ from .transport import Transport
 
 __all__ = ["Receiver", "Waiter"]
 
+AT_ONCE = 4096
+"""So many messages are taken between two handlers: a flood must not keep the actor from its work."""
+LONGEST = 3600.0
+"""Seconds of one sleep at most; the clocks below have their limits."""
 PATIENCE = 0.003
 """Seconds without a leader before the background thread takes over."""
 
@@ -67,7 +71,7 @@ class Waiter:
 
     def park(self, timeout: float | None) -> None:
         """Sleep until `unpark` or for `timeout` seconds."""
-        self._gate.acquire(timeout=-1 if timeout is None else max(0.0, timeout))
+        self._gate.acquire(timeout=-1 if timeout is None else min(LONGEST, max(0.0, timeout)))
 
 
 class Receiver:
@@ -131,7 +135,9 @@ class Receiver:
         if self._lead.acquire(blocking=False):
             self._leader = threading.get_ident()
             try:
-                while self._transport.pending():
+                for _ in range(AT_ONCE):
+                    if not self._transport.pending():
+                        break
                     self._pump(None)
             finally:
                 self._leader = 0
@@ -215,9 +221,10 @@ class Receiver:
 
     def _pump(self, deadline: float | None) -> bool:
         """Receive and dispatch one message. False if the deadline passed first."""
-        message = self._transport.receive(None if deadline is None else max(0.0, deadline - time.monotonic()))
+        left = None if deadline is None else max(0.0, deadline - time.monotonic())
+        message = self._transport.receive(left if left is None else min(left, LONGEST))
         if message is None:
-            return False
+            return left is not None and left > LONGEST
         self._dispatch(*message)
         return True
 

@@ -26,6 +26,8 @@ __all__ = ["System", "actors", "get_actor", "init", "kill", "shutdown", "stop", 
 
 GRACE = 10.0
 """Seconds that a shutdown gives to what was sent before it."""
+HURRY = 0.5
+"""The same after a KeyboardInterrupt."""
 log = logging.getLogger("actorrl")
 _starting = threading.RLock()
 
@@ -71,7 +73,7 @@ class System:
         if self._running is None or active.engine is not self._running:
             return
         try:
-            _end(self._running, 0.0 if kind is not None and issubclass(kind, KeyboardInterrupt) else GRACE)
+            _end(self._running, HURRY if kind is not None and issubclass(kind, KeyboardInterrupt) else GRACE)
         except Exception as failure:
             if error is None:
                 raise
@@ -146,8 +148,10 @@ def _at_exit() -> None:
     running = active.engine
     if running is None or active.pid != os.getpid() or here.cell is not None:
         return
+    # After Ctrl-C nobody wants to wait for what was still queued.
+    interrupted = issubclass(getattr(sys, "last_type", None) or Exception, KeyboardInterrupt)
     try:
-        _end(running, GRACE)
+        _end(running, HURRY if interrupted else GRACE)
     except BaseException as error:
         if not isinstance(error, KeyboardInterrupt):
             log.error("the program ends with a failure that nobody received:\n%s", error_text(error))
