@@ -81,7 +81,10 @@ def optional_arguments(update: Any) -> set[str]:
     parameters = inspect.signature(update).parameters
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
         return {"truncated", "environment"}
-    return {"truncated", "environment"} & set(list(parameters)[5:])
+    by_name = [
+        name for i, (name, parameter) in enumerate(parameters.items()) if i >= 5 or parameter.kind is parameter.KEYWORD_ONLY
+    ]
+    return {"truncated", "environment"} & set(by_name)
 
 
 class StepAgent:

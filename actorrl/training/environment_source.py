@@ -96,7 +96,7 @@ class EnvironmentSource:
             if callable(found):
                 return _Called(found, tuple(keywords.items())) if keywords else found
         try:
-            spec = gymnasium.spec(name)
+            spec = gymnasium.registry.get(attribute if colon else name) or gymnasium.spec(name)
         except gymnasium.error.Error as error:
             raise ValueError(f"env {name!r} is not registered with gymnasium: {error}") from error
         # The spec itself travels: an id registered by a script means nothing in another process.
@@ -190,9 +190,8 @@ class _Given:
 
 def _registered_name(spec: EnvSpec) -> Any:
     """The id, or {name, keywords}, that makes the same environment again; None where that is not all there is."""
-    try:
-        registered = gymnasium.spec(spec.id)
-    except gymnasium.error.Error:
+    registered = gymnasium.registry.get(spec.id)
+    if registered is None:
         return None
     if spec.additional_wrappers or spec.entry_point != registered.entry_point:
         return None
