@@ -15,28 +15,27 @@ __all__ = ["OUT_OF_BAND", "reduce_array", "reduce_tensor"]
 OUT_OF_BAND = 64 * 1024
 """From this many bytes an array travels as a buffer of its own; below, copying is cheaper."""
 ALIGNMENT = 64
+_NAMES: dict[Any, Any] = {}  # dtype -> its short name, or itself where it has none
 
 
 def reduce_array(obj: Any) -> Any:
     """A pickle recipe for a numpy array of plain numbers; NotImplemented for anything else."""
     np = sys.modules["numpy"]
-    if type(obj) is not np.ndarray or obj.dtype.hasobject:
+    if type(obj) is not np.ndarray:
         return NotImplemented
-    dtype = obj.dtype.str if obj.dtype.isbuiltin == 1 or obj.dtype.kind in "iufcbMmSU" else obj.dtype
-    order = "F" if obj.flags.f_contiguous and not obj.flags.c_contiguous else "C"
+    dtype, flags = obj.dtype, obj.flags
+    token = _NAMES.get(dtype)
+    if token is None:
+        if dtype.hasobject or not dtype.itemsize:
+            return NotImplemented
+        token = _NAMES[dtype] = dtype.str if dtype.kind in "iufcbMmSU" else dtype
+    order = "F" if flags.f_contiguous and not flags.c_contiguous else "C"
     if obj.nbytes < OUT_OF_BAND:
-        return _small_array, (obj.tobytes(order), dtype, obj.shape, order)
+        if order == "F":
+            return np.ndarray, (obj.shape, token, bytearray(obj.tobytes("F")), 0, None, "F")
+        return np.ndarray, (obj.shape, token, bytearray(obj.tobytes()))  # which pickle hands on as a fresh buffer
     flat = (obj.T if order == "F" else np.ascontiguousarray(obj)).reshape(-1).view(np.uint8)
-    return _large_array, (pickle.PickleBuffer(flat), dtype, obj.shape, order)
-
-
-def _small_array(data: bytes, dtype: Any, shape: tuple[int, ...], order: Any) -> Any:
-    import numpy as np
-
-    array = np.empty(shape, dtype, order)
-    if data:
-        array.reshape(-1, order=order).view(np.uint8)[:] = np.frombuffer(data, np.uint8)
-    return array
+    return _large_array, (pickle.PickleBuffer(flat), token, obj.shape, order)
 
 
 def _large_array(buffer: Any, dtype: Any, shape: tuple[int, ...], order: Any) -> Any:

@@ -37,6 +37,7 @@ _keys: weakref.WeakKeyDictionary[Any, str] = weakref.WeakKeyDictionary()  # obje
 _own: weakref.WeakValueDictionary[str, Any] = weakref.WeakValueDictionary()  # key -> object made here
 _objects: dict[str, Any] = {}  # key -> object that arrived, kept: the sender counts on it
 _complete: set[str] = set()  # keys whose object has its state
+_by_name: weakref.WeakSet[Any] = weakref.WeakSet()  # classes and functions that others can import
 by_identity: weakref.WeakSet[Any] = weakref.WeakSet()
 """Functions that are sent once however they were made: those under `@remote`."""
 
@@ -60,6 +61,16 @@ def encode(value: Any, known: set[str] | None = None) -> Encoded:
     """
     if type(value) is tuple and all(type(item) in PLAIN for item in value):
         return Encoded(pickle.dumps(value, 5))
+    try:
+        return _encode(value, known)
+    except pickle.PicklingError:
+        if not _by_name:
+            raise
+        _by_name.clear()  # a module was reloaded: what had its name there may have lost it
+        return _encode(value, known)
+
+
+def _encode(value: Any, known: set[str] | None) -> Encoded:
     stream = io.BytesIO()
     pickler = _Pickler(stream, known if known is not None else set())
     pickler.dump(value)
@@ -109,7 +120,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
     def reducer_override(self, obj: Any) -> Any:
         kind = type(obj)
         if kind is types.FunctionType or isinstance(obj, type):
-            return self._definition(obj)
+            return NotImplemented if obj in _by_name else self._definition(obj)
         module = kind.__module__
         if module == "numpy":
             return reduce_array(obj)
@@ -124,6 +135,8 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         elif key in self._known or key in self.defines:
             return _find, (key,)
         recipe = super().reducer_override(obj)
+        if recipe is NotImplemented:
+            _by_name.add(obj)
         if not isinstance(recipe, tuple) or len(recipe) < 6:
             return recipe
         if key is None:
