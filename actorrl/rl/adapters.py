@@ -82,7 +82,9 @@ def optional_arguments(update: Any) -> set[str]:
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
         return {"truncated", "environment"}
     by_name = [
-        name for i, (name, parameter) in enumerate(parameters.items()) if i >= 5 or parameter.kind is parameter.KEYWORD_ONLY
+        name
+        for i, (name, parameter) in enumerate(parameters.items())
+        if i >= 5 or parameter.kind is parameter.KEYWORD_ONLY
     ]
     return {"truncated", "environment"} & set(by_name)
 
