@@ -102,6 +102,14 @@ class Receiver:
 
     def until(self, waiter: Waiter, deadline: float | None = None) -> None:
         """Receive, or let others receive, until `waiter` is ready or the deadline has passed."""
+        try:
+            self._until(waiter, deadline)
+        finally:
+            # While this thread was parked it may have been offered the lead, and leaves without having taken it.
+            if self._parked and not self._lead.locked():
+                self._pass_on()
+
+    def _until(self, waiter: Waiter, deadline: float | None) -> None:
         while not waiter.ready():
             left = None if deadline is None else deadline - time.monotonic()
             if left is not None and left <= 0 and not self._transport.pending():
