@@ -97,7 +97,7 @@ def test_ctrl_c_is_one_clean_keyboard_interrupt(what: str, group: bool):
     assert code in (-signal.SIGINT, 130)
     assert script.err.count("KeyboardInterrupt") == 1, script.err
     assert script.err.count("Traceback (most recent call last)") == 1, script.err
-    assert script.err.rstrip().endswith("KeyboardInterrupt"), script.err
+    assert script.errors[-1] == "KeyboardInterrupt\n", script.err
 
 
 def test_ctrl_c_that_the_program_catches_leaves_its_actors_working():
