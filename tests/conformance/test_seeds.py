@@ -11,6 +11,8 @@ from engines import ENGINES
 
 from actorrl import System, fetch, startat
 
+pytest.importorskip("torch")
+
 
 class Draws:
     def __init__(self) -> None:
