@@ -28,8 +28,10 @@ ACTIONS: dict[str, tuple[type, ...]] = {
 
 
 def is_image(space: Space) -> bool:
-    """Whether observations are pictures: a uint8 Box with two or three axes."""
-    return isinstance(space, Box) and space.dtype == np.uint8 and len(space.shape) in (2, 3)
+    """Whether observations are pictures: a uint8 Box of two or three axes, at least 8 by 8 pixels."""
+    if not isinstance(space, Box) or space.dtype != np.uint8 or len(space.shape) not in (2, 3):
+        return False
+    return sorted(space.shape)[-2] >= 8
 
 
 def can_flatten(space: Space) -> bool:
