@@ -140,7 +140,7 @@ def test_the_environments_of_a_run_are_seeded_apart():
 
     run = train(Watching(gymnasium.spaces.Discrete(2)), "CartPole-v1", steps=8, arrangement=Central(4), engine="inline")
 
-    first = {environment: observation for environment, observation in reversed(run.agent.updates)}
+    first = dict(reversed(run.agent.updates))
     assert len(set(first.values())) == 4
 
 

@@ -1,0 +1,150 @@
+"""Run and load: acting, evaluating and drawing need no actor, and no file is ever executed."""
+
+from __future__ import annotations
+
+import gymnasium
+import numpy as np
+import pytest
+from small_agents import Saved, Tabular
+
+from actorrl import DQNConfig, QLearningConfig, Run, load, train
+from actorrl.actor.engine import active
+from actorrl.training.entry import prepare
+from actorrl.training.experiment import Experiment
+
+SMALL = DQNConfig(learning_starts=64, hidden_sizes=(16,), batch_size=16)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    where = tmp_path_factory.mktemp("runs") / "dqn"
+    return prepare(Experiment.of(SMALL, env="CartPole-v1", steps=1200), where).run()
+
+
+def test_a_run_has_the_attributes_of_the_contract(run):
+    assert run.directory.name == "dqn"
+    assert run.config["agent"]["learning_starts"] == 64
+    assert set(run.checkpoints) == {"best", "final"}
+    assert all(path.is_dir() for path in run.checkpoints.values())
+    assert all(column.shape == run.metrics["steps"].shape for column in run.metrics.values())
+    assert {"steps", "episodes", "episode_return", "loss", "epsilon", "evaluation_return"} <= set(run.metrics)
+
+
+def test_act_takes_one_observation_or_a_batch(run):
+    observations = np.array([[0, 0, 0.1, 0], [0, 0, -0.1, 0], [0, 1, 0, 1]], np.float32)
+
+    one = [run.act(observation) for observation in observations]
+
+    assert all(type(action) is int for action in one)
+    assert run.act(observations).tolist() == one == run.act(list(observations)).tolist()
+    assert run.act(observations[:1]).shape == (1,)
+
+
+def test_act_explores_if_asked(run):
+    observation = np.zeros(4, np.float32)
+
+    assert len({run.act(observation) for _ in range(200)}) == 1
+    assert len({run.act(observation, explore=True) for _ in range(200)}) == 2
+
+
+def test_an_evaluation_is_its_mean_and_prints_as_the_command_line_does(run):
+    result = run.evaluate(7)
+
+    assert float(result) == result.mean == result.returns.mean()
+    assert result.std == result.returns.std()
+    assert (result.returns == result.lengths).all(), "CartPole gives 1 per step"
+    assert str(result) == f"mean return {result.mean:.1f} ± {result.std:.1f} over 7 episodes"
+
+
+def test_an_evaluation_is_the_same_each_time_and_after_loading(run):
+    again = load(run.directory)
+
+    for which in ("best", "final"):
+        assert run.evaluate(6, which).returns.tolist() == again.evaluate(6, which).returns.tolist()
+    assert active.engine is None
+
+
+def test_a_loaded_run_acts_as_the_trained_one(run):
+    observations = np.random.default_rng(0).normal(size=(50, 4)).astype(np.float32)
+
+    again = load(run.directory)
+
+    assert again.act(observations).tolist() == run.act(observations).tolist()
+    assert again.config == run.config
+    for column, values in run.metrics.items():
+        np.testing.assert_array_equal(values, again.metrics[column])
+
+
+def test_the_agent_of_an_algorithm_goes_on_learning_in_a_loop_of_ones_own(run):
+    agent = load(run.directory).agent
+    environment = gymnasium.make("CartPole-v1")
+    observation, _ = environment.reset(seed=0)
+
+    for step in range(20):
+        action = agent.get_action(observation, step)
+        observation_next, reward, terminated, truncated, _ = environment.step(action)
+        agent.update(observation, action, reward, observation_next, terminated)
+        observation = environment.reset()[0] if terminated or truncated else observation_next
+
+    assert agent.steps == run.metrics["steps"][-1] + 20
+
+
+def test_the_curve_is_drawn_again_by_plot(run):
+    (run.directory / "curve.png").unlink()
+
+    assert run.plot() == run.directory / "curve.png"
+    assert (run.directory / "curve.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_wrong_checkpoint_or_count_is_refused(run, tmp_path):
+    with pytest.raises(ValueError, match="which must be"):
+        run.evaluate(1, "bets")
+    with pytest.raises(ValueError, match="at least 1"):
+        run.evaluate(0)
+    with pytest.raises(FileNotFoundError, match="not a run directory"):
+        load(tmp_path)
+
+
+def test_an_agent_without_state_dict_is_a_pickle_and_opened_only_with_trust():
+    run = train(Tabular(4), "FrozenLake-v1", steps=200)
+    assert (run.checkpoints["final"] / "agent.pkl").exists()
+    assert not (run.checkpoints["final"] / "agent.npz").exists()
+
+    shy = load(run.directory)
+    assert len(shy.metrics["steps"])
+    with pytest.raises(PermissionError, match="trust=True"):
+        shy.act(0)
+    assert load(run.directory, trust=True).agent.q == run.agent.q
+
+
+def test_an_agent_with_state_dict_is_saved_as_data():
+    run = train(Saved(4), "FrozenLake-v1", steps=200)
+    assert [path.name for path in run.checkpoints["final"].iterdir() if path.suffix == ".pkl"] == []
+
+    again = load(run.directory)
+
+    assert type(again.agent) is Saved
+    assert again.agent.q == run.agent.q and again.agent is not run.agent
+    assert again.act(0) == run.agent.greedy_action(0)
+
+
+def test_an_agent_that_needs_arguments_is_filled_by_load():
+    class Needy(Saved):
+        def __init__(self, actions):
+            super().__init__(actions)
+
+    run = train(Needy(4), "FrozenLake-v1", steps=100)
+
+    with pytest.raises(ValueError, match=r"load\(run_dir, agent=Needy"):
+        load(run.directory)
+    mine = Needy(4)
+    assert load(run.directory, agent=mine).agent.q == run.agent.q
+    assert mine.q == {}
+
+
+def test_a_tabular_run_is_loaded_too():
+    run = train(QLearningConfig(), "FrozenLake-v1", steps=300)
+
+    again = load(run.directory)
+
+    assert again.act(np.arange(16)).tolist() == run.act(list(range(16))).tolist()
