@@ -68,7 +68,8 @@ def reduce_tensor(obj: Any) -> Any:
     values = obj.detach().contiguous()
     if values.is_conj() or values.is_neg():
         values = values.resolve_conj().resolve_neg()
-    data = values.reshape(-1).view(torch.uint8) if values.numel() else None
+    # By its strides: of one element they may be any, and view() would refuse them.
+    data = values.as_strided((values.numel(),), (1,)).view(torch.uint8) if values.numel() else None
     array = None if data is None else data.numpy()
     return _tensor, (array, values.dtype, tuple(values.shape), obj.requires_grad, type(obj) is torch.nn.Parameter)
 
