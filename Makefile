@@ -28,7 +28,7 @@ lint: $(VENV)/.ready-dev
 
 types: $(VENV)/.ready-dev
 	$(BIN)/mypy actorrl
-	$(BIN)/mypy --strict actorrl/errors.py actorrl/actor
+	$(BIN)/mypy --strict --follow-imports=silent actorrl/errors.py actorrl/actor
 
 notebooks: $(VENV)/.ready-dev
 	$(BIN)/jupyter execute --timeout=300 notebooks/*.ipynb

@@ -25,4 +25,5 @@ def runtime(session: nox.Session) -> None:
     needed = ["numpy", "cloudpickle", "pyzmq", "hypothesis", "psutil", "pytest", "pytest-timeout"]
     session.install("-c", "constraints.txt", *needed)
     session.install("--no-deps", "-e", ".")
-    session.run("python", "-m", "pytest", "tests/actor", "tests/test_floors.py", *session.posargs)
+    tests = ["tests/actor", "tests/conformance", "tests/test_floors.py"]
+    session.run("python", "-m", "pytest", *tests, *session.posargs)
