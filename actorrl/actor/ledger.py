@@ -53,6 +53,7 @@ class Ledger:
         end = self.ends.get(ref._actor)
         if end is not None:
             self._tell_watchers(end)
+            future._settle(died(end, None, None))  # whoever noted the end may have taken the list before we joined it
 
     def has_open(self, actor: int) -> bool:
         """Whether a call to the actor is open."""
