@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
 from typing import Any
 
 import gymnasium
@@ -46,9 +45,7 @@ class PerStep:
     def initial_state(self, B: int) -> tuple[()]:
         return ()
 
-    def act(
-        self, observations: Sequence[Any], state: Any, step: int, *, explore: bool, rng: np.random.Generator
-    ) -> Acted:
+    def act(self, observations: Any, state: Any, step: int, *, explore: bool, rng: np.random.Generator) -> Acted:
         """Ask the agent; the i-th of several single calls gets `step + i`."""
         if self._one is not None:
             actions = [self._one(observation) for observation in observations]

@@ -90,7 +90,7 @@ class LocalEnvironments:
             terminations.append(terminated)
             truncations.append(truncated)
         return Stepped(
-            np.array(observations) if encode else observations,
+            np.array(observations) if encode else observations,  # type: ignore[arg-type]
             np.array(rewards, np.float32),
             np.array(terminations, np.bool_),
             np.array(truncations, np.bool_),
@@ -102,7 +102,7 @@ class LocalEnvironments:
     def _mask(self, info: dict[str, Any]) -> Array:
         mask = info.get("action_mask")
         if mask is None:
-            return np.ones(int(self._action_space.n), np.bool_)
+            return np.ones(int(self._action_space.n), np.bool_)  # type: ignore[attr-defined]
         return np.array(mask, np.bool_)
 
     def close(self) -> None:

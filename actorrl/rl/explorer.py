@@ -103,7 +103,7 @@ class Explorer:
             self._start()
         if self.parameters is not None:
             self._pull()
-        before, episodes = self.steps, []
+        before, episodes = self.steps, list[Episode]()
         goal = before + steps
         deadline = time.perf_counter() + SLICE_SECONDS
         self._act()
@@ -170,12 +170,10 @@ class Explorer:
                 track.mask = masks[i]
 
     def _record(self, stepped: Stepped, lane: int, i: int, reward: float, terminated: bool, truncated: bool) -> None:
-        track, mask = self._tracks[lane][i], stepped.action_mask
-        if terminated or truncated:
-            observation_next = stepped.final_observation[i]
-            mask = stepped.final_action_mask
-        else:
-            observation_next = stepped.observation[i]
+        track = self._tracks[lane][i]
+        ended = terminated or truncated
+        observation_next = stepped.final_observation[i] if ended else stepped.observation[i]
+        masks: Any = stepped.final_action_mask if ended else stepped.action_mask
         self._window.add(
             Step(
                 self._first[lane] + i,
@@ -186,7 +184,7 @@ class Explorer:
                 observation_next,
                 terminated,
                 truncated,
-                None if mask is None else mask[i],
+                None if masks is None else masks[i],
             )
         )
 

@@ -30,8 +30,10 @@ class Arrival(NamedTuple):
 class Lanes(Protocol):
     """What an explorer needs of its environments."""
 
-    sizes: Sequence[int]
-    """How many environments each lane holds, known after `reset`; they are numbered through, lane by lane."""
+    @property
+    def sizes(self) -> Sequence[int]:
+        """How many environments each lane holds, known after `reset`; they are numbered through, lane by lane."""
+        ...
 
     def reset(self) -> None:
         """Ask every lane for its first observations; `receive` hands them out."""
@@ -60,21 +62,25 @@ class InlineLanes:
 
     def __init__(self, environments: Sequence[Environments], seeds: Sequence[int | None] | None = None) -> None:
         self._environments = list(environments)
-        self.sizes: list[int] = []
+        self._sizes: list[int] = []
         self._seeds = seeds
         self._answers: list[Arrival] = []
 
+    @property
+    def sizes(self) -> Sequence[int]:
+        return self._sizes
+
     def reset(self) -> None:
-        seeds, self._seeds, self.sizes = self._seeds, None, []
+        seeds, self._seeds, self._sizes = self._seeds, None, []
         for lane, environment in enumerate(self._environments):
             mine = seeds
             if seeds is not None and len(self._environments) > 1:
-                first = sum(self.sizes)
+                first = sum(self._sizes)
                 mine = seeds[first : first + len(environment)]  # type: ignore[arg-type]
             observation = environment.reset(mine)
             mask = getattr(environment, "action_mask", None)
             self._answers.append(Arrival(lane, observation, None, mask() if mask else None))
-            self.sizes.append(len(observation))
+            self._sizes.append(len(observation))
 
     def send(self, lane: int, actions: Any) -> None:
         stepped = self._environments[lane].step(actions)

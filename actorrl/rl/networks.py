@@ -30,7 +30,7 @@ class Picture(nn.Module):
     def __init__(self, shape: Sequence[int]) -> None:
         super().__init__()
         self._last = len(shape) == 3 and shape[2] <= shape[0]
-        channels = 1 if len(shape) == 2 else min(shape[0], shape[2])
+        depth = channels = 1 if len(shape) == 2 else min(shape[0], shape[2])
         height, width = shape[:2] if self._last or len(shape) == 2 else shape[1:]
         plan = [(32, 8, 4), (64, 4, 2), (64, 3, 1)] if min(height, width) >= 36 else [(16, 3, 1), (32, 3, 1)]
         layers: list[nn.Module] = []
@@ -39,7 +39,7 @@ class Picture(nn.Module):
             channels = filters
         self.layers = nn.Sequential(*layers, nn.Flatten())
         with torch.no_grad():
-            self.width = self.layers(torch.zeros(1, self.layers[0].in_channels, height, width)).shape[1]
+            self.width = self.layers(torch.zeros((1, depth, height, width))).shape[1]
 
     def forward(self, observation: Tensor) -> Tensor:
         """uint8 pictures to features [B, width]."""

@@ -101,7 +101,9 @@ class Learner(Protocol):
 class Table(Protocol):
     """storage × sampler × remover × rate limiter: a replay buffer or a sample stream."""
 
-    def add(self, items: dict[str, Array]) -> None: ...
+    def add(self, items: Any) -> None:
+        """Take rows in: a dict of arrays [m, ...], or a structured array [m] as the windows make it."""
+        ...
 
     def sample(self, n: int) -> Sample | None: ...
 

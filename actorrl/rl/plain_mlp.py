@@ -24,10 +24,11 @@ class PlainMLP:
     """
 
     def __init__(self, network: Network) -> None:
-        self._hidden = [_views(layer) for layer in network.middle if isinstance(layer, nn.Linear)]  # type: ignore[union-attr]
+        self._hidden = [_views(layer) for layer in network.middle if isinstance(layer, nn.Linear)]  # type: ignore[attr-defined]
         self._dueling = isinstance(network.head, Dueling)
-        heads = [network.head.advantage, network.head.value] if isinstance(network.head, Dueling) else [network.head]
-        self._heads = [_views(head) for head in heads]
+        head: nn.Module = network.head
+        heads = [head.advantage, head.value] if isinstance(head, Dueling) else [head]
+        self._heads = [_views(layer) for layer in heads if isinstance(layer, nn.Linear)]
 
     def features(self, x: Tensor) -> list[Tensor]:
         """The input [B, d] and the output of every hidden layer."""

@@ -86,6 +86,7 @@ class Practice:
                 break
             episodes += progress.episodes
             updates.steps_taken(explorer.steps)
+        updates.push()
         self.steps = explorer.steps
         return Progress(explorer.steps - before, episodes)
 

@@ -78,6 +78,7 @@ class QLearningConfig:
         if isinstance(observation_space, Discrete):
             states = int(observation_space.n)
         else:
+            assert isinstance(observation_space, Box)
             cells = Discretiser.of(observation_space, self.bins, self.low, self.high)
             states = cells.states
         if states * n > MOST_STATES:

@@ -90,7 +90,7 @@ class Encoder:
         """The space of what a call returns."""
         if self.keep_discrete and isinstance(self.space, Discrete):
             return Discrete(int(self.space.n))
-        if is_image(self.space):
+        if is_image(self.space) and isinstance(self.space, Box):
             return self.space
         flat = gymnasium.spaces.flatten_space(self.space)
         if not isinstance(flat, Box):
