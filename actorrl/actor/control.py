@@ -148,10 +148,11 @@ class Client:
         while True:
             try:
                 head = reader.read(_LENGTH.size)
-                data = reader.read(_LENGTH.unpack(head)[0]) if len(head) == _LENGTH.size else b""
+                length = _LENGTH.unpack(head)[0] if len(head) == _LENGTH.size else 0
+                data = reader.read(length)
             except (OSError, ValueError):
-                data = b""
-            if not data:
+                break
+            if not data or len(data) < length:  # the other end is gone, perhaps in the middle of a message
                 break
             message = pickle.loads(data)
             if message[0] == "answer":
