@@ -7,13 +7,16 @@ traceback goes along as text and becomes the `__cause__`.
 from __future__ import annotations
 
 import pickle
+import re
 import traceback
 from typing import Any
 
 from ..errors import RemoteError, RemoteTraceback
-from .codec import Encoded, decode, encode
+from .codec import decode, encode
 
 __all__ = ["decode_error", "encode_error", "error_text"]
+
+_ADDRESS = re.compile(r"\b0x[0-9a-fA-F]+")  # of an object whose class does not say how it looks: a copy has another
 
 
 def error_text(error: BaseException) -> str:
@@ -32,10 +35,9 @@ def encode_error(error: BaseException, known: set[str] | None = None) -> tuple[b
     for recipe in (_as_pickled, _rebuilt) if _plain_reduce(type(error)) else (_as_pickled,):
         try:
             body = encode(recipe(error), known)
-            if body.buffers:
-                body = Encoded(pickle.dumps(recipe(error), 5))
-            if _faithful(decode(body.data, (), set()), error):
-                return pickle.dumps((body.data, line, text), 5), tuple(body.defines)
+            if _faithful(decode(body.data, body.buffers, set()), error):
+                inside = body.data, [bytes(buffer) for buffer in body.buffers]
+                return pickle.dumps((inside, line, text), 5), tuple(body.defines)
         except Exception:
             continue
     return pickle.dumps((None, line, text), 5), ()
@@ -48,7 +50,7 @@ def decode_error(data: bytes, known: set[str] | None = None) -> BaseException:
     try:
         if body is None:
             raise pickle.UnpicklingError
-        value = decode(body, (), known if known is not None else set())
+        value = decode(*body, known if known is not None else set())
         error = value if isinstance(value, BaseException) else _rebuild(*value)
     except Exception:
         error = RemoteError(f"{line}\n\n{text}")
@@ -63,7 +65,7 @@ def _as_pickled(error: BaseException) -> Any:
 
 def _rebuilt(error: BaseException) -> Any:
     # For an __init__ that does not take back `args`, the usual trap of exceptions: skip __init__.
-    return type(error), error.args, {**error.__dict__}
+    return type(error), error.__reduce__()[1], {**error.__dict__}  # of an OSError, the file name too
 
 
 def _plain_reduce(kind: type[BaseException]) -> bool:
@@ -74,11 +76,20 @@ def _plain_reduce(kind: type[BaseException]) -> bool:
 
 def _rebuild(kind: type[BaseException], args: tuple[Any, ...], state: dict[str, Any]) -> BaseException:
     error = kind.__new__(kind, *args)
-    error.args = args
+    if isinstance(error, OSError):
+        OSError.__init__(error, *args)
+    else:
+        error.args = args
     error.__dict__.update(state)
     return error
 
 
 def _faithful(value: Any, error: BaseException) -> bool:
     copy = value if isinstance(value, BaseException) else _rebuild(*value)
-    return type(copy) is type(error) and repr(copy.args) == repr(error.args) and str(copy) == str(error)
+    if type(copy) is not type(error):
+        return False
+    return all(_ADDRESS.sub("", show(copy)) == _ADDRESS.sub("", show(error)) for show in (_show_args, str))
+
+
+def _show_args(error: BaseException) -> str:
+    return repr(error.args)
