@@ -52,7 +52,7 @@ def content(array: Any) -> Any:
 def assert_own(arrived: Any, sent: Any) -> None:
     assert type(arrived) is type(sent)
     assert arrived.flags.writeable
-    assert arrived.flags.aligned or arrived.dtype.kind == "V" and not arrived.dtype.isalignedstruct
+    assert arrived.flags.aligned or (arrived.dtype.kind == "V" and not arrived.dtype.isalignedstruct)
     assert not np.shares_memory(arrived, sent)
 
 
