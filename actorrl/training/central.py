@@ -9,10 +9,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
-from actorrl.actor import ActorRef, System, startat, stop
+from actorrl.actor import ActorRef, System, kill, startat, stop
 from actorrl.actor.engine import active, install
 from actorrl.rl.environments import LocalEnvironments
 from actorrl.rl.lanes import InlineLanes
@@ -40,18 +40,21 @@ def wired(
             if source.copies:
                 environments.close()
         return
-    with running_system(engine, recipe.seed) as ours, ExitStack() as started:
+    with running_system(engine, recipe.seed):
         n = arrangement.environments
-        servers = []
-        for make in source.makers(n):
-            servers.append(startat(None, EnvironmentServer, [make], raw=recipe.bare, encode=encode))
-            if not ours:  # a system of our own ends them all
-                started.callback(stop, servers[-1])
-        seeds = environment_seeds(recipe.seed, n)
-        agent = startat(None, central_agent, recipe, servers, seeds, arrangement.step_timeout, marks)
-        if not ours:
-            started.callback(stop, agent)
-        yield agent
+        actors: list[ActorRef[Any]] = []
+        try:
+            for make in source.makers(n):
+                actors.append(startat(None, EnvironmentServer, [make], raw=recipe.bare, encode=encode))
+            seeds = environment_seeds(recipe.seed, n)
+            actors.append(startat(None, central_agent, recipe, actors[:], seeds, arrangement.step_timeout, marks))
+            yield actors[-1]
+        except BaseException:
+            for actor in reversed(actors):
+                kill(actor)  # a step may never end, and nobody wants its result
+            raise
+        for actor in reversed(actors):
+            stop(actor)
 
 
 def central_agent(
@@ -62,8 +65,8 @@ def central_agent(
 
 
 @contextmanager
-def running_system(engine: str, seed: int) -> Iterator[bool]:
-    """The system that runs already, if its engine is the one asked for; else one for this block only, and True.
+def running_system(engine: str, seed: int) -> Iterator[None]:
+    """The system that runs already, if its engine is the one asked for; else one for this block only.
 
     Raises:
         RuntimeError: another engine is running.
@@ -76,12 +79,12 @@ def running_system(engine: str, seed: int) -> Iterator[bool]:
                 f"train was asked for the engine {engine!r}, and a system with {running!r} is running: "
                 f"shutdown() it first, or pass engine={running!r}"
             )
-        yield False
+        yield
         return
     closed = active.closed
     try:
         with System(engine, seed):
-            yield True
+            yield
     finally:
         if active.engine is None:
             install(None, closed=closed)  # as if it had never been: a later spawn may start the default one

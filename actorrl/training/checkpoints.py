@@ -1,8 +1,8 @@
 """Checkpoints: an agent on disk, as data wherever it can be, as a pickle only where there is no other way.
 
-    checkpoints/best/agent.npz      a state_dict: no code in it, whoever wrote it
-    checkpoints/best/agent.pkl      an agent without state_dict: unpickling runs code, so only with trust=True
-    checkpoints/best/about.json     steps, and how good it was found to be
+checkpoints/best/agent.npz      a state_dict: no code in it, whoever wrote it
+checkpoints/best/agent.pkl      an agent without state_dict: unpickling runs code, so only with trust=True
+checkpoints/best/about.json     steps, and how good it was found to be
 """
 
 from __future__ import annotations

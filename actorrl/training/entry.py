@@ -1,6 +1,6 @@
 """`train`: everything from the arguments to the finished run, in the order in which it happens.
 
-    experiment ─► spaces ─► the check of the agent ─► run directory ─► wiring ─► Runner ─► closing evaluation ─► Run
+experiment ─► spaces ─► the check of the agent ─► run directory ─► wiring ─► Runner ─► closing evaluation ─► Run
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from actorrl.training.copies import copy_of
 from actorrl.training.names import name_of, resolve
 
 Wrapper = Callable[[gymnasium.Env], gymnasium.Env]
-UNLIMITED = 2_000  # steps after which evaluation cuts an episode of an environment that has no limit of its own
+UNLIMITED = 1_000  # steps after which evaluation cuts an episode of an environment that has no limit of its own
 
 
 @dataclass(frozen=True)

@@ -263,4 +263,3 @@ def read_overrides(tree: dict[str, Any], overrides: Mapping[str, Any]) -> dict[s
         below = tree.get(head)
         tree[head] = {**(below if isinstance(below, dict) else {"name": below} if below else {}), rest: value}
     return tree
-

@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 REFRESH = 0.25  # seconds between two pictures of the line
+WINDOW = 10.0  # seconds that steps/s is taken over
 PLAIN_EVERY = 15.0  # seconds between two lines where stderr is no terminal
 
 
@@ -59,7 +60,9 @@ class ProgressLine:
     def update(self, steps: int, values: dict[str, Any]) -> None:
         """The state of the run: `values` are those of the newest row. Shown if it is time to."""
         now = self._clock()
-        self._recent = [*(item for item in self._recent if now - item[0] < 10.0), (now, steps)]
+        while len(self._recent) > 1 and now - self._recent[1][0] >= WINDOW:
+            self._recent.pop(0)
+        self._recent.append((now, steps))
         then, before = self._recent[0]
         if now > then:
             self._rate = (steps - before) / (now - then)

@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from actorrl.actor import ActorRef, Future, fetch, wait
+from actorrl.actor import ActorRef, Future, fetch, kill, wait
 from actorrl.errors import ActorDied
 from actorrl.rl.environments import LocalEnvironments
 from actorrl.rl.lanes import Arrival
@@ -95,8 +95,10 @@ class RemoteLanes:
 
     def _give_up_the_late(self) -> None:
         now = time.monotonic()
-        for lane, (_, sent) in self._flying.items():
+        for lane, (future, sent) in self._flying.items():
             if now - sent > self._timeout:
+                future.cancel()
+                kill(self._environments[lane])  # nothing else would end that step
                 what = "reset" if lane in self._starting else "step"
                 raise RuntimeError(
                     f"environment {lane} of {len(self.sizes)} did not answer a {what} within step_timeout="

@@ -103,12 +103,15 @@ class AgentRole:
         self._marks, self._next_row, self._next_snapshot = marks, marks.row, marks.snapshot
         self._bare = recipe.agent if recipe.bare else None
         self._episodes: list[Episode] = []
-        self._over = False
+        self._over = self._failed = False
         with self._randomness:
             self._practice = recipe.practice(lanes, marks.total)
 
     def advance(self) -> Report:
-        """Work for about 100 ms, or to the end."""
+        """Work for about 100 ms, or to the end; after an error there is nothing left to do."""
+        if self._failed:
+            return Report(self._practice.steps, [], [], True)
+        self._failed = True
         deadline = time.perf_counter() + SLICE_SECONDS
         rows: list[Row] = []
         snapshots: list[Snapshot] = []
@@ -119,6 +122,7 @@ class AgentRole:
                 self._episodes += practice.advance(max(target - practice.steps, 0)).episodes
                 if practice.steps >= target and practice.settled:
                     self._cut(rows, snapshots)
+        self._failed = False
         return Report(practice.steps, rows, snapshots, self._over)
 
     def _cut(self, rows: list[Row], snapshots: list[Snapshot]) -> None:

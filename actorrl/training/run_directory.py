@@ -1,11 +1,11 @@
 """The directory of one run: what is in it, and how it is written.
 
-    runs/cartpole-20260101-120000/
-        config.yaml         what was trained, and how; enough to do it again
-        metrics.csv         a row per so many steps
-        curve.png           the learning curve
-        tensorboard/        the same rows for TensorBoard
-        checkpoints/        best, final, latest
+runs/cartpole-20260101-120000/
+    config.yaml         what was trained, and how; enough to do it again
+    metrics.csv         a row per so many steps
+    curve.png           the learning curve
+    tensorboard/        the same rows for TensorBoard
+    checkpoints/        best, final, latest
 """
 
 from __future__ import annotations

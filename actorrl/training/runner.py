@@ -58,14 +58,15 @@ class Runner:
                     flying.append(role.advance())
                 judging = self._beside and self._selection.busy
                 if flying[0].done() or not judging:
-                    report = fetch(flying.popleft())
+                    report = fetch(flying[0])
+                    flying.popleft()
                     done = done or report.done
                     self._take(report)
                 if judging:
                     self._judge()
             self.seconds = time.monotonic() - self._began
         finally:
-            for future in flying:
+            for future in flying:  # only after an error: nobody will ask for these any more
                 future.cancel()
             self.metrics.write()
 

@@ -116,7 +116,7 @@ class Scripted:
 
 
 def judged(evaluator, count):
-    selection = Selection(evaluator, EvaluationPlan(episodes=10, confirm=50), lambda snapshot: None)
+    selection = Selection(evaluator, EvaluationPlan(episodes=10, confirm=50), lambda snapshot: snapshot)
     for steps in range(count):
         selection.submit(Snapshot(steps, None, None), 0.0)
     verdicts = []
@@ -139,7 +139,7 @@ def test_a_candidate_becomes_best_only_after_fifty_fresh_episodes():
 
 def test_when_evaluation_eats_the_time_only_the_last_snapshot_is_judged(monkeypatch):
     monkeypatch.setattr(selection_module, "FREE_SECONDS", 1.0)
-    selection = Selection(Scripted(), EvaluationPlan(), lambda snapshot: None)
+    selection = Selection(Scripted(), EvaluationPlan(), lambda snapshot: snapshot)
     selection.seconds = 5.0
 
     selection.submit(Snapshot(1, None, None), 4.0)

@@ -90,7 +90,9 @@ def test_wrappers_are_named_and_may_have_keywords():
         environment = wrap(environment)
 
     assert environment._max_episode_steps == 9
-    assert experiment.to_tree("CartPole-v1")["wrappers"][1] == tree["wrappers"][1]
+    whole = experiment.to_tree("CartPole-v1")
+    assert whole["wrappers"][1]["max_episode_steps"] == 9
+    assert Experiment.from_tree(whole, "again").wrappers == experiment.wrappers
 
 
 def test_overrides_go_where_their_dots_say():
