@@ -1,7 +1,8 @@
-"""Random numbers: every actor its own, the same ones for the same seed, on every engine. Systems of their own."""
+"""Random numbers: every actor its own, the same ones for the same seed, on every engine."""
 
 from __future__ import annotations
 
+import functools
 import random
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from engines import ENGINES
 
-from actorrl import System, fetch, startat
+from actorrl import System, fetch, startat, stop
 
 pytest.importorskip("torch")
 
@@ -31,56 +32,56 @@ class Draws:
 
 
 class Nest:
+    """Spawns two that draw."""
+
     def __init__(self) -> None:
-        self.own = random.random()
+        self.first = (random.random(), float(np.random.random()), random.random())
         self.children = [startat(None, Draws) for _ in range(2)]
 
-    def draws(self) -> Any:
-        return self.own, fetch([child.at_birth() for child in self.children])
+    def draws(self) -> list[Any]:
+        return [self.first, *[fetch(child.at_birth()) for child in self.children]]
 
 
-def births(engine: str, seed: int | None, places: list[int | None]) -> list[tuple[float, ...]]:
+@functools.cache
+def births(engine: str, seed: int | None, attempt: int = 0) -> list[Any]:
+    """What actors at several places draw first, and what those draw that an actor spawns."""
     with System(engine=engine, seed=seed):
-        return fetch([ref.at_birth() for ref in [startat(place, Draws) for place in places]])
+        refs = [startat(place, Draws) for place in PLACES]
+        nest = startat(None, Nest)
+        return [*fetch([ref.at_birth() for ref in refs]), *fetch(nest.draws())]
 
 
 PLACES = [None, 1, None, 1, 2, None, 0, 1]
 
 
 @pytest.mark.parametrize("engine_name", ENGINES)
-def test_every_actor_draws_different_numbers_reproducibly(engine_name: str):
-    first = births(engine_name, 5, PLACES)
-    again = births(engine_name, 5, PLACES)
-    other = births(engine_name, 6, PLACES)
+def test_every_actor_draws_numbers_of_its_own(engine_name: str):
+    drawn = births(engine_name, 5)
 
-    assert len({number for row in first for number in row}) == 3 * len(PLACES)
-    assert first == again
-    assert not set(first) & set(other)
+    assert len({number for row in drawn for number in row}) == 3 * (len(PLACES) + 3)
+
+
+@pytest.mark.parametrize("engine_name", ENGINES)
+def test_reproducibly_for_the_systems_seed(engine_name: str):
+    assert births(engine_name, 5) == births(engine_name, 5, attempt=1)
+    assert not set(births(engine_name, 5)) & set(births(engine_name, None))
+
+
+def test_another_seed_gives_other_numbers():
+    assert not set(births("inline", 5)) & set(births("inline", 6))
 
 
 def test_the_same_numbers_on_every_engine():
-    assert births("inline", 11, PLACES) == births("processes", 11, PLACES)
+    assert births("inline", 5) == births("processes", 5)
 
 
 @pytest.mark.parametrize("engine_name", ENGINES)
 def test_without_a_seed_from_fresh_entropy(engine_name: str):
     random.seed(0)
-    first = births(engine_name, None, [None, 1])
+    first = births(engine_name, None)
     random.seed(0)
 
-    assert not set(first) & set(births(engine_name, None, [None, 1]))
-
-
-@pytest.mark.parametrize("engine_name", ENGINES)
-def test_actors_spawned_by_actors_are_seeded_too(engine_name: str):
-    def nest() -> Any:
-        with System(engine=engine_name, seed=3):
-            return fetch([startat(None, Nest).draws() for _ in range(1)])
-
-    (own, (a, b)) = nest()[0]
-
-    assert len({own, *a, *b}) == 7
-    assert nest() == [(own, [a, b])]
+    assert not set(first) & set(births(engine_name, None, attempt=1))
 
 
 def interleaved(engine: str) -> list[Any]:
@@ -99,30 +100,34 @@ def test_streams_are_the_actors_own_on_every_engine():
     assert interleaved("processes") == interleaved("inline")
 
 
-@pytest.mark.parametrize("engine_name", ENGINES)
-def test_spawning_leaves_the_drivers_own_stream_alone(engine_name: str):
+def test_spawning_leaves_the_drivers_own_stream_alone(engine: str):
     random.seed(2)
     expected = [random.random() for _ in range(3)]
     random.seed(2)
-    with System(engine=engine_name, seed=0):
-        fetch(startat(None, Draws).draw())
-        drawn = [random.random() for _ in range(3)]
+    ref = startat(None, Draws)
+    fetch(ref.draw())
 
-    assert drawn == expected
+    assert [random.random() for _ in range(3)] == expected
+    stop(ref)
 
 
-@pytest.mark.parametrize("engine_name", ENGINES)
-def test_eight_environments_explore_differently(engine_name: str):
-    gymnasium = pytest.importorskip("gymnasium")
+class Walker:
+    """Explores an environment at random, as RL's explorers do."""
 
-    class Walker:
-        def __init__(self) -> None:
-            self.env = gymnasium.make("CartPole-v1")
-            self.env.reset(seed=0)
+    def __init__(self) -> None:
+        import gymnasium
 
-        def walk(self) -> tuple[int, ...]:
-            return tuple(random.randrange(2) for _ in range(40))
+        self.env = gymnasium.make("CartPole-v1")
+        self.env.reset(seed=0)
 
-    with System(engine=engine_name, seed=0):
-        walks = fetch([ref.walk() for ref in [startat(None if i % 2 else 1, Walker) for i in range(8)]])
-    assert len(set(walks)) == 8
+    def walk(self) -> tuple[int, ...]:
+        return tuple(random.randrange(2) for _ in range(40)) + tuple(np.random.randint(2, size=40).tolist())
+
+
+def test_eight_environments_explore_differently(engine: str):
+    pytest.importorskip("gymnasium")
+    walkers = [startat(None if i % 2 else 1, Walker) for i in range(8)]
+
+    assert len(set(fetch([walker.walk() for walker in walkers]))) == 8
+    for walker in walkers:
+        stop(walker)

@@ -51,7 +51,7 @@ def test_spawning_and_functions_are_typed(tmp_path: Path):
     program.write_text(PROGRAM)
     found = subprocess.run(
         # The packages of others are not followed: torch alone would take a minute.
-        [sys.executable, *"-m mypy --no-site-packages --ignore-missing-imports --config-file=".split(), str(program)],
+        [sys.executable, *["-m", "mypy", "--no-site-packages", "--ignore-missing-imports", "--config-file="], str(program)],
         capture_output=True,
         text=True,
         env={**os.environ, "MYPYPATH": str(ROOT)},
