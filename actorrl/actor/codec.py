@@ -59,7 +59,7 @@ def encode(value: Any, known: set[str] | None = None) -> Encoded:
     Raises:
         Whatever the value's own pickling raises; TypeError for a CUDA tensor or a Future.
     """
-    if type(value) is tuple and all(type(item) in PLAIN for item in value):
+    if type(value) in PLAIN or (type(value) is tuple and all(type(item) in PLAIN for item in value)):
         return Encoded(pickle.dumps(value, 5))
     try:
         return _encode(value, known)

@@ -2,19 +2,25 @@
 
     kind u8 | flags u8 | name length u16 | actor u32 | call u64 | sender u32 | name | pickle
 
-Large buffers follow as frames of their own; the flags say how many to expect.
+Large buffers follow as frames of their own, where the flags say so. What queued while its sender was
+in a hurry goes as one BATCH: each message with its length before it.
 """
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from typing import NamedTuple
 
-__all__ = ["CALL", "CANCEL", "CREATE", "ERROR", "FAILURE", "GONE", "REPLY", "STOP", "WAKE", "Frame", "pack", "unpack"]
+__all__ = [
+    *("BATCH", "BUFFERS", "CALL", "CANCEL", "CREATE", "DEFINES", "ERROR", "FAILURE", "FUNCTION", "GONE"),
+    *("REPLY", "STOP", "WAKE", "Frame", "pack", "pack_batch", "split_batch", "unpack"),
+]
 
-CALL, CREATE, REPLY, ERROR, CANCEL, STOP, GONE, FAILURE, WAKE = range(1, 10)
-FUNCTION, DEFINES = 1, 2
-"""Flags: the body brings a function; the body brings definitions and must be decoded on arrival."""
+CALL, CREATE, REPLY, ERROR, CANCEL, STOP, GONE, FAILURE, WAKE, BATCH = range(1, 11)
+FUNCTION, DEFINES, BUFFERS = 1, 2, 4
+"""Flags: the body brings a function; it brings definitions and must be decoded on arrival; buffers follow."""
+_LENGTH = struct.Struct("<I")
 _HEADER = struct.Struct("<BBHIQI")
 _SIZE = _HEADER.size
 
@@ -40,12 +46,36 @@ def pack(
     return b"".join((_HEADER.pack(kind, flags, len(name), actor, call_id, sender), name, data))
 
 
-def unpack(raw: bytes) -> Frame:
+def unpack(raw: memoryview) -> Frame:
     """The message in `raw`. ValueError if it is not one of ours, whatever it holds."""
-    if len(raw) < _SIZE:
-        raise ValueError(f"a frame has at least {_SIZE} bytes; got {len(raw)}")
+    size = len(raw)
+    if size < _SIZE:
+        raise ValueError(f"a frame has at least {_SIZE} bytes; got {size}")
     kind, flags, length, actor, call_id, sender = _HEADER.unpack_from(raw)
     end = _SIZE + length
-    if not CALL <= kind <= WAKE or len(raw) < end:
-        raise ValueError(f"not a frame of this version: kind {kind}, {len(raw)} bytes, name of {length}")
-    return Frame(kind, flags, actor, call_id, sender, raw[_SIZE:end], memoryview(raw)[end:])
+    if not CALL <= kind <= BATCH or size < end:
+        raise ValueError(f"not a frame of this version: kind {kind}, {size} bytes, name of {length}")
+    return Frame(kind, flags, actor, call_id, sender, bytes(raw[_SIZE:end]), raw[end:])
+
+
+def pack_batch(frames: list[bytes], sender: int) -> bytes:
+    """Many messages as one."""
+    parts = [pack(BATCH, 0, 0, sender)]
+    for frame in frames:
+        parts.append(_LENGTH.pack(len(frame)))
+        parts.append(frame)
+    return b"".join(parts)
+
+
+def split_batch(data: memoryview) -> Iterator[memoryview]:
+    """The messages of a batch, in order. ValueError where it is cut short."""
+    at, size = 0, len(data)
+    while at < size:
+        if size - at < _LENGTH.size:
+            raise ValueError(f"a batch of {size} bytes is cut short at {at}")
+        (length,) = _LENGTH.unpack_from(data, at)
+        at += _LENGTH.size
+        if at + length > size:
+            raise ValueError(f"a batch of {size} bytes is cut short: a message of {length} bytes starts at {at}")
+        yield data[at : at + length]
+        at += length

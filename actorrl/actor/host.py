@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Birth", "Host", "Resident"]
 
+LOOK = 0.0002
+"""Seconds between looks at the socket while messages are queued here: to look costs as much as to handle one."""
+
 
 class Birth:
     """What a CREATE message says of the new actor; its fields travel as a plain tuple."""
@@ -69,6 +72,7 @@ class Resident:
         self.method: str | None = None  # what runs
         self.cancelled: set[tuple[int, int]] = set()
         self.failures = 0
+        self.looked = 0.0  # when the socket was last looked at between two messages
         self.left = False  # its owner has ended
 
 
@@ -204,9 +208,13 @@ class Host:
     def _next(self, resident: Resident) -> bool:
         """Handle the next message or batch. False when the mailbox is closed and empty."""
         post, cell, mailbox = self._post, resident.cell, resident.cell.mailbox
-        post.receiver.drain()  # what has arrived may cancel what is queued
+        now = time.perf_counter()
+        if now - resident.looked > LOOK:
+            resident.looked = now
+            post.receiver.drain()  # what has arrived may cancel what is queued
         run = mailbox.take(cell.batched)
         if not run:
+            post.transport.flush()
             if mailbox.closed:
                 return False
             resident.waiter.again()
@@ -219,8 +227,9 @@ class Host:
         resident.method = run[0].method
         resident.status.begin(run, len(mailbox))
         outcomes = cell.handle(run, _arguments, self._asked(resident))
+        more = len(mailbox) > 0 or len(outcomes) > 1
         for outcome in outcomes:
-            self._answer(resident, outcome)
+            self._answer(resident, outcome, more)
         resident.running = ()
         resident.cancelled.clear()
         resident.status.end(len(run), len(mailbox))
@@ -248,10 +257,10 @@ class Host:
 
         return asked
 
-    def _answer(self, resident: Resident, outcome: Outcome) -> None:
+    def _answer(self, resident: Resident, outcome: Outcome, more: bool) -> None:
         envelope, value, error = outcome
         if envelope.call_id:
-            self._post.reply(resident.cell.ref, envelope, value, error)
+            self._post.reply(resident.cell.ref, envelope, value, error, more)
         elif error is not None:
             self.fail(resident, error)
 

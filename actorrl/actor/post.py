@@ -16,11 +16,13 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import RemoteError
-from .codec import decode, encode
+from .codec import Encoded, decode, encode
 from .deaths import End, died
 from .engine import Call
 from .faults import decode_error, encode_error, error_text
 from .frames import (
+    BATCH,
+    BUFFERS,
     CALL,
     CANCEL,
     CREATE,
@@ -34,6 +36,7 @@ from .frames import (
     WAKE,
     Frame,
     pack,
+    split_batch,
     unpack,
 )
 from .future import Future
@@ -46,7 +49,7 @@ from .transport import Transport
 if TYPE_CHECKING:
     from .host import Birth, Host
 
-__all__ = ["Post"]
+__all__ = ["Post", "flags_of"]
 
 
 class Post:
@@ -73,19 +76,22 @@ class Post:
     def send_call(self, call: Call, body: Any, future: Future[Any] | None) -> None:
         """Send a message to an actor; with a future, open the call and number it in the order of sending."""
         ref = call.ref
-        flags = (FUNCTION if call.function is not None else 0) | (DEFINES if body.defines else 0)
+        flags = (FUNCTION if call.function is not None else 0) | flags_of(body)
         name = call.method.encode()
         with self._order:
             number = self.ledger.enter(future) if future is not None else 0
             frame = pack(CALL, ref._actor, number, self.number, name, body.data, flags)
-            self.post(ref._process, frame, body.buffers)
+            if ref._process != self.number:
+                self.transport.send_call(ref._process, frame, body.buffers)
+            else:
+                self.post(ref._process, frame, body.buffers)
         if body.defines:
             self.known(ref._process).update(body.defines)
 
-    def post(self, process: int, frame: bytes, buffers: Sequence[Any] = ()) -> None:
+    def post(self, process: int, frame: bytes, buffers: Sequence[Any] = (), hold: bool = False) -> None:
         """Send a frame to a process, this one included."""
         if process != self.number:
-            self.transport.send(process, frame, buffers)
+            self.transport.send(process, frame, buffers, hold)
         else:  # within a place: no socket, but copied all the same
             self.dispatch(frame, [bytearray(buffer) for buffer in buffers])
 
@@ -96,12 +102,18 @@ class Post:
     # -- what arrives, on the thread that leads ----------------------------------------------------
 
     def dispatch(self, raw: bytes, buffers: list[Any]) -> None:
-        """Take one message as it arrived."""
+        """Take one message, or a batch of them, as it arrived."""
         try:
-            frame = unpack(raw)
+            frame = unpack(memoryview(raw))
+            if frame.kind != BATCH:
+                self._take(frame, buffers)
+                return
+            for part in split_batch(frame.data):
+                self._take(unpack(part), [])
         except ValueError as error:
             self._drop(error)
-            return
+
+    def _take(self, frame: Frame, buffers: list[Any]) -> None:
         kind, host = frame.kind, self.host
         if kind in (REPLY, ERROR):
             self._on_reply(frame, buffers)
@@ -157,8 +169,10 @@ class Post:
 
     # -- answers, on the thread of the actor -------------------------------------------------------
 
-    def reply(self, ref: ActorRef[Any], envelope: Envelope, value: Any, error: BaseException | None) -> None:
-        """Answer a call with its value or its error."""
+    def reply(
+        self, ref: ActorRef[Any], envelope: Envelope, value: Any, error: BaseException | None, hold: bool = False
+    ) -> None:
+        """Answer a call with its value or its error; `hold` if another answer will follow."""
         known = self.known(envelope.sender)
         buffers: Sequence[Any] = ()
         if error is None:
@@ -171,9 +185,11 @@ class Post:
         if error is not None:
             kind = ERROR
             data, defines = encode_error(error, known)
-        frame = pack(kind, ref._actor, envelope.call_id, self.number, b"", data, DEFINES if defines else 0)
-        self.post(envelope.sender, frame, buffers)
-        known.update(defines)
+        flags = (DEFINES if defines else 0) | (BUFFERS if buffers else 0)
+        frame = pack(kind, ref._actor, envelope.call_id, self.number, b"", data, flags)
+        self.post(envelope.sender, frame, buffers, hold)
+        if defines:
+            known.update(defines)
 
     def refuse(self, actor: int, envelope: Envelope) -> None:
         """The mailbox is closed: the call fails as not started."""
@@ -206,3 +222,8 @@ class Post:
     def on_failure(self, owner: int, key: Any, blob: bytes) -> None:
         """Keep a failure for the owner it was left to."""
         self.ledger.failures.add(owner, key[0], key, lambda: decode_error(blob))
+
+
+def flags_of(body: Encoded) -> int:
+    """What a frame has to say of its body."""
+    return (DEFINES if body.defines else 0) | (BUFFERS if body.buffers else 0)

@@ -30,10 +30,10 @@ from .context import here
 from .deaths import End, died
 from .engine import ActorInfo, Call, Spawn, install
 from .faults import error_text
-from .frames import CANCEL, CREATE, DEFINES, STOP, pack
+from .frames import CANCEL, CREATE, STOP, pack
 from .future import DONE, Future
 from .host import Host
-from .post import Post
+from .post import Post, flags_of
 from .reaping import kill_group
 from .receiver import Waiter
 from .ref import ActorRef
@@ -97,8 +97,8 @@ class ProcessEngine:
         self.ledger.living[actor] = ref, pid
         owner.children[:] = [child for child in owner.children if child._actor not in self.ledger.ends]
         owner.children.append(ref)
-        birth = pickle.dumps((cls, options.name, options.on_failure, owner.ref._actor, self.number, path, owner.seed))
-        frame = pack(CREATE, actor, 0, self.number, birth, body.data, DEFINES if body.defines else 0)
+        fields = (cls, options.name, options.on_failure, owner.ref._actor, self.number, path, owner.seed)
+        frame = pack(CREATE, actor, 0, self.number, pickle.dumps(fields), body.data, flags_of(body))
         self.post.post(process, frame, body.buffers)
         self.post.known(process).update(body.defines)
         return ref

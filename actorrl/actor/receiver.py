@@ -102,6 +102,7 @@ class Receiver:
 
     def until(self, waiter: Waiter, deadline: float | None = None) -> None:
         """Receive, or let others receive, until `waiter` is ready or the deadline has passed."""
+        self._transport.flush()
         try:
             self._until(waiter, deadline)
         finally:
@@ -126,6 +127,7 @@ class Receiver:
         """The fast path of one thread and one future. False where somebody else leads: use `until`."""
         if not self._lead.acquire(blocking=False):
             return False
+        self._transport.flush()
         self._leader = threading.get_ident()
         self._turns += 1
         try:

@@ -6,29 +6,59 @@ talks to. Frames of one sender arrive in the order they were sent.
     this process  PUSH ──ipc──► PULL  that process
                   PULL ◄──ipc── PUSH
                    ▲ inproc: wake() interrupts whoever blocks in receive()
+
+A lone message leaves at once. In a burst (an actor with more to answer, a caller that calls on and
+on) messages to one process are held and leave together: after 64, when their sender waits for
+something, or after half a millisecond, whichever comes first.
 """
 
 from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Sequence
 from typing import Any
 
 import zmq
+import zmq.backend
 
-from .frames import WAKE, pack
+from .frames import BUFFERS, WAKE, pack, pack_batch
 
 __all__ = ["Transport"]
 
+_get = zmq.backend.Socket.get
+_EVENTS = int(zmq.EVENTS)
+
+
+AT_ONCE, LARGE = 64, 64 * 1024
+"""So many messages, or bytes, are held at most."""
+SOON = 0.0005
+"""Seconds a held message may wait."""
+HURRY = 0.0001
+"""A call that follows the one before within so many seconds belongs to a burst."""
+
 
 class _Peer:
-    """The way to one other process, and which definitions it already has."""
+    """The way to one other process, which definitions it has, and what is held for it."""
+
+    __slots__ = ("burst", "held", "known", "last", "lock", "size", "socket", "turn")
 
     def __init__(self, socket: zmq.Socket[bytes]) -> None:
         self.socket = socket
         self.lock = threading.Lock()
         self.known: set[str] = set()
+        self.held: list[bytes] = []
+        self.size = 0
+        self.last = 0.0  # when the last call was sent
+        self.burst = 0  # calls since their sender last waited
+        self.turn = 0
+
+    def flush(self, sender: int) -> None:
+        """Send what is held. The caller has the lock."""
+        held, self.held, self.size = self.held, [], 0
+        if held:
+            self.socket.send(held[0] if len(held) == 1 else pack_batch(held, sender))
 
 
 class Transport:
@@ -49,25 +79,84 @@ class Transport:
         self._alarm = self._connect("inproc://wake")
         self._alarm_lock = threading.Lock()
         self._closed = False
+        self._turn = 0
+        self._holding = False
+        self._held_something = threading.Event()
+        self._flusher: threading.Thread | None = None
 
     def known(self, process: int) -> set[str]:
         """The keys of the definitions that `process` has."""
         return self._peer(process).known
 
-    def send(self, process: int, frame: bytes, buffers: Sequence[Any] = ()) -> None:
-        """Hand a message to the socket of `process`; does not wait for it to arrive."""
+    def send(self, process: int, frame: bytes, buffers: Sequence[Any] = (), hold: bool = False) -> None:
+        """Hand a message to the socket of `process`; does not wait for it to arrive.
+
+        With `hold` the sender says that more will follow: the message may leave with those.
+        """
         peer = self._peers.get(process) or self._peer(process)
         with peer.lock:
             if self._closed:
                 return
-            if not buffers:
+            if buffers:
+                self._send_large(peer, frame, buffers)
+            elif hold or peer.held:
+                peer.held.append(frame)
+                peer.size += len(frame)
+                if not hold or len(peer.held) >= AT_ONCE or peer.size >= LARGE:
+                    peer.flush(self.number)
+                elif not self._holding:
+                    self._hold()
+            else:
                 peer.socket.send(frame)
-                return
-            # Copied by zmq: the sender may change its array as soon as this returns.
-            peer.socket.send(frame, zmq.SNDMORE)
-            for buffer in buffers[:-1]:
-                peer.socket.send(buffer, zmq.SNDMORE)
-            peer.socket.send(buffers[-1])
+
+    def send_call(self, process: int, frame: bytes, buffers: Sequence[Any] = ()) -> None:
+        """`send`, held where calls follow each other so closely that they are a burst."""
+        peer = self._peers.get(process) or self._peer(process)
+        now = time.perf_counter()
+        if peer.turn != self._turn:
+            peer.turn, peer.burst = self._turn, 0
+        peer.burst += 1
+        hold = peer.burst > 2 and now - peer.last < HURRY
+        peer.last = now
+        self.send(process, frame, buffers, hold)
+
+    def flush(self) -> None:
+        """Send all that is held: whoever sent it is about to wait."""
+        self._turn += 1
+        if self._holding:
+            self._flush_all()
+
+    def _flush_all(self) -> None:
+        self._holding = False
+        for peer in list(self._peers.values()):
+            if peer.held:
+                with peer.lock:
+                    if not self._closed:
+                        peer.flush(self.number)
+
+    def _hold(self) -> None:
+        self._holding = True
+        if self._flusher is None:
+            self._flusher = threading.Thread(target=self._flush_soon, name="actorrl-flusher", daemon=True)
+            self._flusher.start()
+        self._held_something.set()
+
+    def _flush_soon(self) -> None:
+        """A thread: whatever is held leaves half a millisecond later at the latest."""
+        while not self._closed:
+            self._held_something.wait()
+            self._held_something.clear()
+            while self._holding and not self._closed:
+                time.sleep(SOON)
+                self._flush_all()
+
+    def _send_large(self, peer: _Peer, frame: bytes, buffers: Sequence[Any]) -> None:
+        peer.flush(self.number)
+        # Copied by zmq: the sender may change its array as soon as this returns.
+        peer.socket.send(frame, zmq.SNDMORE)
+        for buffer in buffers[:-1]:
+            peer.socket.send(buffer, zmq.SNDMORE)
+        peer.socket.send(buffers[-1])
 
     def receive(self, timeout: float | None = None) -> tuple[bytes, list[Any]] | None:
         """The next message and its buffers; None once `timeout` seconds have passed."""
@@ -76,13 +165,14 @@ class Transport:
             return None
         raw = inbox.recv()
         buffers: list[Any] = []
-        while inbox.rcvmore:
-            buffers.append(inbox.recv(copy=False).buffer)
+        if len(raw) > 1 and raw[1] & BUFFERS:
+            while inbox.getsockopt(zmq.RCVMORE):
+                buffers.append(inbox.recv(copy=False).buffer)
         return raw, buffers
 
     def pending(self) -> bool:
         """Whether a message has arrived that nobody has received."""
-        return bool(int(self._inbox.getsockopt(zmq.EVENTS)) & zmq.POLLIN)
+        return bool(int(_get(self._inbox, _EVENTS)) & 1)  # POLLIN, past pyzmq's enums, which cost more than the call
 
     def wake(self) -> None:
         """Let a blocked `receive` return with a WAKE frame."""
@@ -100,8 +190,10 @@ class Transport:
 
     def close(self, linger: float) -> None:
         """Send what is queued, for at most `linger` seconds, and close every socket."""
+        self.flush()
         with self._lock:
             self._closed = True
+            self._held_something.set()
             peers = list(self._peers.values())
         for peer in peers:
             with peer.lock:
