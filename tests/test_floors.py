@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "actorrl"
 FILES = sorted(PACKAGE.rglob("*.py"))
-FLOOR = {"_version": 0, "errors": 0, "actor": 1, "rl": 2, "training": 3, "cli": 4}
+FLOOR = {"_version": 0, "errors": 0, "actor": 1, "rl": 2, "training": 3, "cli": 4, "__main__": 4}
 NAMELESS = {"utils", "util", "helpers", "common", "base", "misc", "manager"}
 EXTRAS = {"rich", "tyro", "yaml", "matplotlib", "tensorboard"}
 
