@@ -77,10 +77,12 @@ class Nursery:
     def _pause(self) -> float:
         if self.deadlines:
             return max(0.0, min(self.deadlines.values()) - time.monotonic())
-        return 0.5 if self._poll_driver or any(w.line._outbound for w in self.workers.values()) else 3600.0
+        return 0.5 if self._poll_driver or any(line._outbound for line in self._lines()) else 3600.0
 
     def _listen(self, number: int) -> bool:
         """Take the messages of one process. False if the driver hung up."""
+        if number != DRIVER and number not in self.workers:
+            return True  # buried a moment ago, by an event of the same round
         line = self.driver if number == DRIVER else self.workers[number].line
         messages, alive = line.receive()
         for message in messages:
@@ -385,6 +387,8 @@ def main() -> None:
     adopt_orphans()
     try:
         Nursery(settings).run()
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
     finally:
         sys.stderr.flush()
         os._exit(0)
