@@ -21,7 +21,8 @@ class LocalEnvironments:
 
     Args:
         makers: one callable per environment.
-        raw: give observations exactly as the environments do, in lists of k; action masks are left alone.
+        raw: give observations exactly as the environments do, in lists of k, and rewards in float64, so that a bare
+            agent sees what a plain loop would show it; action masks are left alone.
         encode: makes an array of an observation where not raw; `Encoder(observation_space)` where not given.
     """
 
@@ -91,7 +92,7 @@ class LocalEnvironments:
             truncations.append(truncated)
         return Stepped(
             np.array(observations) if encode else observations,  # type: ignore[arg-type]
-            np.array(rewards, np.float32),
+            np.array(rewards, np.float32 if encode else np.float64),
             np.array(terminations, np.bool_),
             np.array(truncations, np.bool_),
             final,

@@ -91,7 +91,7 @@ class Explorer:
         self._first: list[int] = []
         self._states: list[Any] = []
         self._ready: list[Arrival] = []
-        self._flying = 0  # steps sent and not yet answered
+        self._flying = 0  # lanes that have been asked and have not answered
         self._version = -1
 
     def advance(self, steps: int) -> Progress:
@@ -117,18 +117,14 @@ class Explorer:
 
     def _start(self) -> None:
         self.lanes.reset()
-        waiting = True
-        while waiting:
-            self._ready += self.lanes.receive()
-            waiting = len(self._ready) < len(self.lanes.sizes)
-        for lane, size in enumerate(self.lanes.sizes):
-            self._first.append(sum(self.lanes.sizes[:lane]))
-            self._tracks.append([])
-            self._states.append(self.policy.initial_state(size))
-        for arrival in self._ready:
-            self._begin(arrival)
+        sizes = self.lanes.sizes
+        self._first = [sum(sizes[:lane]) for lane in range(len(sizes))]
+        self._tracks = [[] for _ in sizes]
+        self._states = [None for _ in sizes]
+        self._flying = len(sizes)
 
     def _begin(self, arrival: Arrival) -> None:
+        self._states[arrival.lane] = self.policy.initial_state(len(arrival.observation))
         masks = arrival.action_mask if arrival.action_mask is not None else [None] * len(arrival.observation)
         self._tracks[arrival.lane] = [_Track(o, m) for o, m in zip(arrival.observation, masks, strict=True)]
 
@@ -143,12 +139,11 @@ class Explorer:
         self._ready.append(arrival)
         lane, stepped = arrival.lane, arrival.stepped
         tracks = self._tracks[lane]
-        self._flying -= len(tracks)
-        if stepped is None:  # it was lost in mid-step and came back: that step never happened
+        self._flying -= 1
+        if stepped is None:  # the start, or it was lost in mid-step and came back: then that step never happened
             self.chosen -= len(tracks)
             for i in range(len(tracks)):
                 self._window.cut(self._first[lane] + i)
-            self._states[lane] = self.policy.initial_state(len(tracks))
             self._begin(arrival)
             return
         self.steps += len(tracks)
@@ -222,7 +217,7 @@ class Explorer:
         for arrival in ready:
             stop = start + len(self._tracks[arrival.lane])
             self._states[arrival.lane] = _state_rows(acted.state, start, stop)
-            self._flying += stop - start
+            self._flying += 1
             self.lanes.send(arrival.lane, actions[start:stop])
             start = stop
 

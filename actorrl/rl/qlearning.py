@@ -5,6 +5,7 @@ Watkins and Dayan 1992, "Q-learning": Q(s, a) += α (r + γ max_a' Q(s', a') −
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -60,27 +61,23 @@ class QLearningConfig:
         require(self, "between 0 and 1", "gamma", "exploration_fraction", "learning_rate")
         require(self, "between 0 and 1", "exploration_initial_eps", "exploration_final_eps")
 
-    def encoder(self, observation_space: gymnasium.Space) -> Encoder:
-        """What makes an array of an observation for this algorithm; ValueError where the space does not fit."""
-        if not isinstance(observation_space, (Box, Discrete)):
-            raise ValueError(
-                f"QLearningConfig observes Discrete and Box spaces, this environment has {observation_space}; "
-                f"algorithms that fit: DQNConfig, PPOConfig, A2CConfig, ReinforceConfig, ImpalaConfig"
-            )
-        return Encoder(observation_space, keep_discrete=True)
+    def encoder(self, observation_space: gymnasium.Space) -> Encoder | Discretiser:
+        """What numbers an observation for this algorithm; ValueError where the space does not fit."""
+        if isinstance(observation_space, Discrete):
+            return Encoder(observation_space, keep_discrete=True)
+        if isinstance(observation_space, Box):
+            return Discretiser.of(observation_space, self.bins, self.low, self.high)
+        raise ValueError(
+            f"QLearningConfig observes Discrete and Box spaces, this environment has {observation_space}; "
+            f"algorithms that fit: DQNConfig, PPOConfig, A2CConfig, ReinforceConfig, ImpalaConfig"
+        )
 
     def build(self, observation_space: gymnasium.Space, action_space: gymnasium.Space, seed: int | None) -> Parts:
         """Policy, learner and table; ValueError where a space does not fit."""
         encoder = self.encoder(observation_space)
         require_actions(action_space, "QLearningConfig")
         n, first = int(action_space.n), int(action_space.start)  # type: ignore[attr-defined]
-        cells: Discretiser | None = None
-        if isinstance(observation_space, Discrete):
-            states = int(observation_space.n)
-        else:
-            assert isinstance(observation_space, Box)
-            cells = Discretiser.of(observation_space, self.bins, self.low, self.high)
-            states = cells.states
+        states = int(encoder.encoded_space.n)  # type: ignore[union-attr]
         if states * n > MOST_STATES:
             raise ValueError(
                 f"a table of {states} states × {n} actions is too large ({MOST_STATES} entries at most): choose fewer "
@@ -91,8 +88,8 @@ class QLearningConfig:
         total = self.total_steps or DEFAULT_TOTAL_STEPS
         epsilon = Linear(self.exploration_initial_eps, self.exploration_final_eps, self.exploration_fraction * total)
         return Parts(
-            EpsilonGreedy(TableQ(values, cells), epsilon, first),
-            QLearner(values, cells, Linear(self.learning_rate, self.learning_rate_final, total), first),
+            EpsilonGreedy(TableQ(values), epsilon, first),
+            QLearner(values, Linear(self.learning_rate, self.learning_rate_final, total), first),
             StreamTable(),
             Cadence(),
             1,
@@ -103,19 +100,16 @@ class QLearningConfig:
 
 @dataclass(frozen=True)
 class Discretiser:
-    """Numbers the cells of a grid over a box; what lies outside belongs to the outermost cells.
+    """Numbers the cells of a grid over a Box; what lies outside belongs to the outermost cells. An encoder; picklable.
 
     Attributes:
-        low: where the grid begins, float64 [d].
-        scale: cells per unit, float64 [d].
-        most: the last cell of each dimension, int64 [d].
-        strides: what one cell further is worth in the number of a state, int64 [d].
+        space: the Box.
+        grid: for each dimension where the grid begins, cells per unit, the last cell, and what one cell further is
+            worth in the number of a state.
     """
 
-    low: Array
-    scale: Array
-    most: Array
-    strides: Array
+    space: Box
+    grid: tuple[tuple[float, float, int, int], ...]
 
     @classmethod
     def of(
@@ -140,28 +134,45 @@ class Discretiser:
             raise ValueError(f"{space} has no bounds to cut into cells: give QLearningConfig low= and high=")
         if not (lows < highs).all():
             raise ValueError(f"low must be below high in every dimension, found {lows} and {highs}")
-        strides = np.concatenate([[1], np.cumprod(counts[::-1])[:-1]])[::-1].astype(np.int64)
-        return cls(lows, counts / (highs - lows), (counts - 1).astype(np.int64), strides)
+        sizes = counts.tolist()
+        strides = [math.prod(sizes[i + 1 :]) for i in range(d)]
+        scales = (counts / (highs - lows)).tolist()
+        return cls(space, tuple(zip(lows.tolist(), scales, (counts - 1).tolist(), strides, strict=True)))
 
     @property
-    def states(self) -> int:
-        """How many cells there are."""
-        return int(np.prod(self.most + 1))
+    def encoded_space(self) -> Discrete:
+        """The numbers of the cells."""
+        return Discrete(math.prod(most + 1 for _, _, most, _ in self.grid))
 
-    def __call__(self, observations: Array) -> Array:
-        """The numbers int64 [B] of the cells of observations [B, d]."""
-        cells = ((observations - self.low) * self.scale).astype(np.int64)
-        return cells.clip(0, self.most) @ self.strides
+    def __call__(self, observation: Any) -> Array:
+        """The number int64 [] of the cell of one observation."""
+        state = 0
+        values = np.asarray(observation).reshape(-1).tolist()
+        for x, (low, scale, most, stride) in zip(values, self.grid, strict=True):
+            cell = (x - low) * scale
+            if cell >= most:
+                state += most * stride
+            elif cell > 0:
+                state += int(cell) * stride
+        return np.int64(state)  # type: ignore[return-value]
+
+    def is_one(self, observation: Any) -> bool:
+        """Whether this is one observation rather than a batch of them."""
+        return np.shape(observation) == self.space.shape
+
+    def batch(self, observations: Any) -> Array:
+        """int64 [B] of a sequence of observations."""
+        return np.array([self(observation) for observation in observations])
 
 
 class TableQ:
     """Q-values read from a table [states, n]; in one process it is the learner's own table."""
 
-    def __init__(self, values: Array, cells: Discretiser | None) -> None:
-        self._values, self._cells = values, cells
+    def __init__(self, values: Array) -> None:
+        self._values = values
 
     def __call__(self, observations: Array) -> Array:
-        return self._values[observations if self._cells is None else self._cells(observations)]
+        return self._values[observations]
 
     def set_weights(self, weights: dict[str, Array]) -> None:
         self._values = weights["values"]
@@ -172,27 +183,23 @@ class QLearner:
 
     Args:
         values: the table, float64 [states, n], changed in place.
-        cells: numbers Box observations; None where observations are the states.
         rate: α as a function of the rows learned from.
         first: the number of the first action.
     """
 
-    def __init__(self, values: Array, cells: Discretiser | None, rate: Linear, first: int = 0) -> None:
-        self._values, self._cells, self._rate, self._first = values, cells, rate, first
+    def __init__(self, values: Array, rate: Linear, first: int = 0) -> None:
+        self._values, self._rate, self._first = values, rate, first
         self._rows = 0
 
     def update(self, batch: dict[str, Array]) -> Updated:
         """Learn from rows [B] in their order. `td` is float64 [B]."""
         values = self._values
-        states, states_next = batch["observation"], batch["observation_next"]
-        if self._cells is not None:
-            states, states_next = self._cells(states), self._cells(states_next)
         rate = self._rate(self._rows)
-        td = np.empty(len(states))
+        td = np.empty(len(batch["reward"]))
         rows = zip(
-            states.tolist(), batch["action"].tolist(), batch["reward"].tolist(), states_next.tolist(),
-            batch["discount"].tolist(), strict=True,
-        )  # fmt: skip
+            *(batch[name].tolist() for name in ("observation", "action", "reward", "observation_next", "discount")),
+            strict=True,
+        )
         for i, (state, action, reward, state_next, discount) in enumerate(rows):
             own = values[state]
             td[i] = reward + discount * values[state_next].max() - own[action - self._first]

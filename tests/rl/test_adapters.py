@@ -18,7 +18,7 @@ from actorrl.rl.nouns import Agent
 from actorrl.rl.practice import Practice
 from actorrl.rl.qlearning import QLearningConfig
 
-EPISODES = [([1.0, 2.0], True, True), ([3.0], False, True)]
+EPISODES = [([1.0, 2.1], True, True), ([3.3], False, True)]
 
 
 class Plain:
@@ -66,8 +66,8 @@ def test_optional_arguments_are_passed_to_those_who_name_them_and_terminated_win
 
     assert [entry for entry in agent.log if entry[0] != "act" and entry[3] == 1] == [
         (1.0, False, False, 1),
-        (2.0, True, False, 1),
-        (3.0, False, True, 1),
+        (2.1, True, False, 1),
+        (3.3, False, True, 1),
     ]
 
 

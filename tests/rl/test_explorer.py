@@ -174,3 +174,19 @@ def test_the_same_seed_gives_the_same_steps():
 def test_seeds_must_be_one_per_environment():
     with pytest.raises(ValueError, match="expected 2 seeds, one per environment, found 1"):
         Explorer(InlineLanes([LocalEnvironments([lambda: Script(SHORT)] * 2)], [1]), Constant()).advance(1)
+
+
+def test_no_environment_waits_for_a_slow_one_not_even_at_the_start():
+    class OneSlow(InlineLanes):
+        """Lane 0 answers nothing until lane 1 has taken five steps."""
+
+        def receive(self):
+            taken = len(self._environments[1]._environments[0].actions)
+            ready = [a for a in self._answers if a.lane == 1 or taken >= 5]
+            self._answers = [a for a in self._answers if a not in ready]
+            return ready
+
+    explorer = Explorer(OneSlow(scripts(2)), Constant(), limit=20)
+
+    assert explorer.advance(5).steps == 5
+    assert explorer.advance(100).steps == 15

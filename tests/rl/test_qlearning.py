@@ -34,8 +34,10 @@ def test_cells_are_those_of_a_grid_and_the_outside_belongs_to_the_edge(x, y):
     cells = Discretiser.of(SQUARE, (5, 2))
     row, column = min(max(int(x // 2), 0), 4), min(max(int(y // 5), 0), 1)
 
-    assert cells(np.array([[x, y]]))[0] == row * 2 + column
-    assert cells.states == 10
+    assert cells(np.array([x, y])) == row * 2 + column
+    assert cells.encoded_space == Discrete(10)
+    assert cells.is_one([x, y]) and not cells.is_one([[x, y]])
+    assert cells.batch([[x, y], [0, 0]]).tolist() == [row * 2 + column, 0]
 
 
 def test_an_unbounded_box_needs_bounds():
