@@ -89,7 +89,8 @@ class Engine(Protocol):
 
     def actors(self) -> list[ActorInfo]: ...
 
-    def shutdown(self, timeout: float) -> None: ...
+    def shutdown(self, timeout: float, quiet: bool = False) -> None:
+        """End everything; `quiet` where the user has interrupted and knows what is cut short."""
 
 
 class _Active:

@@ -50,7 +50,8 @@ def decode_error(data: bytes, known: set[str] | None = None) -> BaseException:
     try:
         if body is None:
             raise pickle.UnpicklingError
-        value = decode(*body, known if known is not None else set())
+        inner, buffers = body
+        value = decode(inner, buffers, known if known is not None else set())
         error = value if isinstance(value, BaseException) else _rebuild(*value)
     except Exception:
         error = RemoteError(f"{line}\n\n{text}")

@@ -41,6 +41,8 @@ class Future(concurrent.futures.Future, Generic[T]):  # type: ignore[type-arg]
     """The answer to one call, now or later."""
 
     __array_ufunc__ = None  # numpy must ask our operators, which say what to do
+    receives = True
+    """Whether an error given to this has been received by somebody; False for what the runtime waits on itself."""
 
     def __init__(self, engine: Patience, label: str = "", call_id: int = 0, actor: int = 0) -> None:
         super().__init__()

@@ -363,7 +363,7 @@ class InlineEngine:
                 rows.append(ActorInfo(*row))
         return rows
 
-    def shutdown(self, timeout: float) -> None:
+    def shutdown(self, timeout: float, quiet: bool = False) -> None:
         for child in list(self._root.children):
             self.stop(child, timeout)
         self.raise_failures()

@@ -89,13 +89,14 @@ class Ledger:
         for number, future in list(self.open.items()):
             if self.close(number) is not None:
                 end = End(future._actor, "system shut down", future._label.rpartition(".")[0], None, None)
+                future._seen = True  # who ends the system knows that it ends
                 future._settle(None, died(end, method_of(future), None))
 
     def _tell_watchers(self, end: End) -> int:
         watchers = self._watchers.pop(end.actor, [])
         for watcher in watchers:
             watcher._settle(died(end, None, None))
-        return len(watchers)
+        return sum(watcher.receives for watcher in watchers)
 
 
 def method_of(future: Future[Any]) -> str:

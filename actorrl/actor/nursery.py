@@ -27,7 +27,7 @@ from typing import Any
 from .control import Line
 from .deaths import End, signal_name
 from .launch import fork_worker, needs_fresh_start, start_worker
-from .reaping import adopt_orphans, ended_children, kill_descendants, kill_group
+from .reaping import adopt_orphans, empty, ended_children, kill_descendants, kill_group
 from .registry import DRIVER, Entry, Kill, Order, Registry, Tell
 from .status import read, read_last_words, read_started
 from .ward import Ward
@@ -52,6 +52,7 @@ class Nursery:
         self.workers: dict[int, Ward] = {}
         self.places: dict[int, int] = {}
         self.deadlines: dict[int, float] = {}  # actor -> when its inquiry ends
+        self.unsettled: list[tuple[int, int]] = []  # who asked to hear when all inquiries are over
         self.selector = selectors.DefaultSelector()
         self.selector.register(self.driver, selectors.EVENT_READ, DRIVER)
         self.preload(["numpy", "cloudpickle", "zmq", *settings["preload"]])
@@ -66,7 +67,7 @@ class Nursery:
             while self._driver_lives():
                 for key, _ in self.selector.select(self._pause()):
                     if key.data == "children":
-                        _empty(key.fd)
+                        empty(key.fd)
                         self._reap()
                     elif key.data == "driver died" or not self._listen(key.data):
                         return
@@ -100,6 +101,11 @@ class Nursery:
         for actor in [actor for actor, deadline in self.deadlines.items() if deadline <= now]:
             del self.deadlines[actor]
             self._carry_out(self.registry.conclude(actor))
+        if not self.deadlines:
+            for number, request in self.unsettled:
+                if number == DRIVER or number in self.workers:
+                    self._answer(number, request, None)
+            self.unsettled.clear()
         for worker in self.workers.values():
             worker.line.flush()
         self.driver.flush()
@@ -175,6 +181,10 @@ class Nursery:
         if entry is not None:
             self._kill(entry.process, "killed")
         self._answer(number, request, None)
+
+    def _on_settled(self, number: int, request: int) -> None:
+        """Answered once it is known of every death so far whether somebody received it."""
+        self.unsettled.append((number, request))
 
     # -- news from the workers -------------------------------------------------------------------
 
@@ -367,14 +377,6 @@ class Nursery:
                 kill_group(worker.child.pid)
         kill_descendants(1.5)
         shutil.rmtree(self.directory, ignore_errors=True)
-
-
-def _empty(fd: int) -> None:
-    try:
-        while os.read(fd, 4096):
-            pass
-    except BlockingIOError:
-        pass
 
 
 def main() -> None:

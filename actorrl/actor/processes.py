@@ -266,7 +266,7 @@ class ProcessEngine:
     def stop(self, ref: ActorRef[Any], timeout: float) -> None:
         if self._end_of(ref) is not None:
             return
-        ended = self.watch(ref)
+        ended = self._ending(ref)
         self.post.post(ref._process, pack(STOP, ref._actor, 0, self.number))
         if here.cell is not None and here.cell.ref == ref:
             return  # inside itself: it ends when this handler has returned
@@ -274,17 +274,26 @@ class ProcessEngine:
         if not ended.done():
             self._kill(ref, ended)
             raise TimeoutError(f"{ref!r} did not stop within {timeout} s: its process was killed")
+        self.births.ask("settled")  # if it died instead, somebody is to hear of it
 
     def kill(self, ref: ActorRef[Any]) -> None:
         if self._end_of(ref) is None:
-            self._kill(ref, self.watch(ref))
+            self._kill(ref, self._ending(ref))
 
     def _kill(self, ref: ActorRef[Any], ended: Future[Any]) -> None:
         self.births.ask("kill", ref._actor)
         self.block(ended, time.monotonic() + 2.0)
 
     def watch(self, ref: ActorRef[Any]) -> Future[Any]:
-        future: Future[Any] = Future(self, f"watch({ref!r})")
+        return self._watched(ref, Future(self, f"watch({ref!r})"))
+
+    def _ending(self, ref: ActorRef[Any]) -> Future[Any]:
+        """What the runtime itself waits on: the news is not received by that."""
+        future: Future[Any] = Future(self, f"the end of {ref!r}")
+        future.receives = False
+        return self._watched(ref, future)
+
+    def _watched(self, ref: ActorRef[Any], future: Future[Any]) -> Future[Any]:
         end = self._end_of(ref)
         if end is not None:
             future._settle(died(end, None, None))
@@ -299,25 +308,26 @@ class ProcessEngine:
     def actors(self) -> list[ActorInfo]:
         return [ActorInfo(*row) for row in self.births.ask("actors")]
 
-    def shutdown(self, timeout: float) -> None:
+    def shutdown(self, timeout: float, quiet: bool = False) -> None:
         deadline = time.monotonic() + timeout
         try:
             if self.births.nursery_pid is not None:
-                self._stop_all(deadline)
+                self._stop_all(deadline, quiet)
         finally:
             self._close()
         self.raise_failures()
 
-    def _stop_all(self, deadline: float) -> None:
+    def _stop_all(self, deadline: float, quiet: bool) -> None:
         left = [child for child in self._root.children if child._actor not in self.ledger.ends]
-        ended = [self.watch(child) for child in left]
+        ended = [self._ending(child) for child in left]
         for child in left:
             self.post.post(child._process, pack(STOP, child._actor, 0, self.number))
         if ended:
             self.block_any(ended, len(ended), deadline)
         late = [child for child, future in zip(left, ended, strict=True) if not future.done()]
-        if late:
+        if late and not quiet:
             log.warning("killed at shutdown, still busy: %s", ", ".join(map(repr, late)))
+        self.births.ask("settled")
 
     def _close(self) -> None:
         self._closing = True

@@ -7,7 +7,7 @@ import signal
 import time
 from collections.abc import Iterator
 
-__all__ = ["adopt_orphans", "ended_children", "kill_descendants", "kill_group"]
+__all__ = ["adopt_orphans", "empty", "ended_children", "kill_descendants", "kill_group"]
 
 
 def kill_group(pid: int) -> None:
@@ -80,4 +80,13 @@ def adopt_orphans() -> None:
 
         ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
     except (OSError, AttributeError):
+        pass
+
+
+def empty(fd: int) -> None:
+    """Read a pipe that only wakes its reader."""
+    try:
+        while os.read(fd, 4096):
+            pass
+    except BlockingIOError:
         pass

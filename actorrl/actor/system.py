@@ -73,7 +73,7 @@ class System:
         if self._running is None or active.engine is not self._running:
             return
         try:
-            _end(self._running, HURRY if kind is not None and issubclass(kind, KeyboardInterrupt) else GRACE)
+            _end(self._running, interrupted=kind is not None and issubclass(kind, KeyboardInterrupt))
         except Exception as failure:
             if error is None:
                 raise
@@ -117,9 +117,9 @@ def shutdown(timeout: float = GRACE) -> None:
     _end(running, timeout)
 
 
-def _end(running: Engine, timeout: float) -> None:
+def _end(running: Engine, timeout: float = GRACE, interrupted: bool = False) -> None:
     try:
-        running.shutdown(timeout)
+        running.shutdown(HURRY if interrupted else timeout, quiet=interrupted)
     finally:
         install(None, closed=True)
 
@@ -151,7 +151,7 @@ def _at_exit() -> None:
     # After Ctrl-C nobody wants to wait for what was still queued.
     interrupted = issubclass(getattr(sys, "last_type", None) or Exception, KeyboardInterrupt)
     try:
-        _end(running, HURRY if interrupted else GRACE)
+        _end(running, interrupted=interrupted)
     except BaseException as error:
         if not isinstance(error, KeyboardInterrupt):
             log.error("the program ends with a failure that nobody received:\n%s", error_text(error))

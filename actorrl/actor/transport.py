@@ -42,7 +42,7 @@ HURRY = 0.0001
 class _Peer:
     """The way to one other process, which definitions it has, and what is held for it."""
 
-    __slots__ = ("burst", "held", "known", "last", "lock", "size", "socket", "turn")
+    __slots__ = ("burst", "gone", "held", "known", "last", "lock", "size", "socket", "turn")
 
     def __init__(self, socket: zmq.Socket[bytes]) -> None:
         self.socket = socket
@@ -53,6 +53,7 @@ class _Peer:
         self.last = 0.0  # when the last call was sent
         self.burst = 0  # calls since their sender last waited
         self.turn = 0
+        self.gone = False  # its socket is closed: whoever found it before that sends nothing
 
     def flush(self, sender: int) -> None:
         """Send what is held. The caller has the lock."""
@@ -95,7 +96,7 @@ class Transport:
         """
         peer = self._peers.get(process) or self._peer(process)
         with peer.lock:
-            if self._closed:
+            if peer.gone:
                 return
             if buffers:
                 self._send_large(peer, frame, buffers)
@@ -131,7 +132,7 @@ class Transport:
         for peer in list(self._peers.values()):
             if peer.held:
                 with peer.lock:
-                    if not self._closed:
+                    if not peer.gone:
                         peer.flush(self.number)
 
     def _hold(self) -> None:
@@ -186,6 +187,7 @@ class Transport:
             peer = self._peers.pop(process, None)
         if peer is not None:
             with peer.lock:
+                peer.gone = True
                 peer.socket.close(0)
 
     def close(self, linger: float) -> None:
@@ -197,6 +199,7 @@ class Transport:
             peers = list(self._peers.values())
         for peer in peers:
             with peer.lock:
+                peer.gone = True
                 peer.socket.close(int(linger * 1000))
         with self._alarm_lock:
             self._alarm.close(0)
@@ -213,7 +216,10 @@ class Transport:
     def _peer(self, process: int) -> _Peer:
         with self._lock:
             peer = self._peers.get(process)
-            if peer is None:
+            if peer is None and self._closed:
+                peer = _Peer(self._alarm)
+                peer.gone = True
+            elif peer is None:
                 peer = self._peers[process] = _Peer(self._connect(f"ipc://{self._address(process)}"))
             return peer
 
