@@ -35,7 +35,7 @@ _HOMES = {
     "load": "run",
     "train": "entry",
 }
-EXTRA = {"rich", "tyro", "yaml", "matplotlib", "tensorboard"}
+EXTRA = {"rich", "yaml", "matplotlib", "tensorboard"}
 
 
 def __getattr__(name: str) -> Any:

@@ -21,7 +21,7 @@ PLAIN = (str, int, float, bool, type(None))
 
 def save(path: Path, state: Any) -> None:
     """Write nested dicts, lists and tuples of arrays, tensors, numbers and strings. TypeError for anything else."""
-    arrays = pack(state)
+    arrays: dict[str, Any] = {**pack(state)}
     with path.open("wb") as file:
         np.savez(file, **arrays)
 

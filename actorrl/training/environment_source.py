@@ -41,7 +41,7 @@ class Maker:
         return environment
 
     def _made(self) -> gymnasium.Env:
-        options = {"render_mode": "human"} if self.render else {}
+        options: dict[str, Any] = {"render_mode": "human"} if self.render else {}
         if isinstance(self.recipe, EnvSpec):
             return gymnasium.make(self.recipe, disable_env_checker=True, **options)
         if is_environment(self.recipe):

@@ -168,7 +168,7 @@ def agent_of(tree: Mapping[str, Any]) -> Any:
     values = {str(key): value for key, value in tree.items()}
     name = str(values.pop("name", ""))
     kind = _algorithm(name)
-    if dataclasses.is_dataclass(kind) and hasattr(kind, "build"):
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind) and hasattr(kind, "build"):
         return from_mapping(kind, values, "agent")
     if not isinstance(kind, type) or not (hasattr(kind, "get_action") and hasattr(kind, "update")):
         raise ValueError(f"agent {name!r} is neither a config with build nor a class with get_action and update")
