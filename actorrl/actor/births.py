@@ -39,8 +39,10 @@ def make_directory() -> tuple[str, int]:
         root = "/tmp"
     _sweep(root)
     path = tempfile.mkdtemp(prefix=PREFIX, dir=root)
-    lock = os.open(os.path.join(path, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    made = os.path.join(path, "lock.new")
+    lock = os.open(made, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     fcntl.flock(lock, fcntl.LOCK_EX)
+    os.rename(made, os.path.join(path, "lock"))  # only now: another start may sweep what has an unlocked lock
     return path, lock
 
 
