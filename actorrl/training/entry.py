@@ -93,7 +93,8 @@ class Prepared:
             _announce(progress, self)
             evaluator = Evaluator(source, recipe.encoder(), recipe.seed)
             selection = Selection(evaluator, experiment.evaluation, lambda snapshot: _player(recipe, snapshot))
-            runner = Runner(self.directory, selection, progress, beside=source.copies)
+            inline = experiment.arrangement is None or experiment.engine == "inline"
+            runner = Runner(self.directory, selection, progress, beside=source.copies, inline=inline)
             with wired(experiment.arrangement, experiment.engine, recipe, source, marks) as role:
                 runner.run(role)
             runner.finish()

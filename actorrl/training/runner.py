@@ -29,12 +29,20 @@ class Runner:
 
     Args:
         beside: whether snapshots may be judged while training runs (not where there is only one environment).
+        inline: whether the role runs in this process, so that it waits while snapshots are judged.
     """
 
     def __init__(
-        self, directory: RunDirectory, selection: Selection, progress: ProgressLine, *, beside: bool = True
+        self,
+        directory: RunDirectory,
+        selection: Selection,
+        progress: ProgressLine,
+        *,
+        beside: bool = True,
+        inline: bool = False,
     ) -> None:
-        self._directory, self._selection, self._progress, self._beside = directory, selection, progress, beside
+        self._directory, self._selection, self._progress = directory, selection, progress
+        self._beside, self._inline = beside, inline
         self.metrics = Metrics(directory.path / "metrics.csv")
         self._board = _Board(directory)
         self._returns: deque[float] = deque(maxlen=100)
@@ -45,7 +53,7 @@ class Runner:
         self.final: Snapshot | None = None
         self.best: Snapshot | None = None
         self.seconds = 0.0
-        """How long training took, without what evaluation still had to do afterwards."""
+        """How long training took, without the evaluation that it waited for or that came afterwards."""
 
     def run(self, role: Any) -> None:
         """Advance `role` until it is done, then judge what is left to judge. Raises what the role raises."""
@@ -64,7 +72,7 @@ class Runner:
                     self._take(report)
                 if judging:
                     self._judge()
-            self.seconds = time.monotonic() - self._began
+            self.seconds = self._elapsed()
         finally:
             for future in flying:  # only after an error: nobody will ask for these any more
                 future.cancel()
@@ -97,15 +105,18 @@ class Runner:
                 self.final = snapshot
                 checkpoints.save(self._directory.checkpoint("final"), snapshot)
             if self._beside or self.final is snapshot:
-                elapsed = time.monotonic() - self._began
-                self._selection.submit(snapshot, elapsed, last=self.final is snapshot)
+                self._selection.submit(snapshot, self._elapsed(), last=self.final is snapshot)
         self._progress.update(report.steps, self._newest)
+
+    def _elapsed(self) -> float:
+        """Seconds that training has taken."""
+        return time.monotonic() - self._began - (self._selection.seconds if self._inline else 0.0)
 
     def _book(self, row: Row) -> None:
         returns = [episode.return_ for episode in row.episodes]
         self._returns.extend(returns)
         self._episodes += len(returns)
-        seconds = time.monotonic() - self._began
+        seconds = self._elapsed()
         values: dict[str, float] = {"episodes": self._episodes, "seconds": round(seconds, 3), **row.figures}
         if seconds > self._seconds_before:
             rate = (row.steps - self._steps_before) / (seconds - self._seconds_before)

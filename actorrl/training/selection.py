@@ -16,7 +16,7 @@ from typing import NamedTuple
 from actorrl.training.evaluation import Audition, Evaluation, EvaluationPlan, Evaluator, Player
 from actorrl.training.roles import Snapshot
 
-FREE_SECONDS, SHARE = 20.0, 0.25  # evaluation beyond this much time, and this share of it, is skipped
+FREE_SECONDS, SHARE = 10.0, 0.25  # evaluation beyond this much time, and this share of it, is skipped
 
 
 class Verdict(NamedTuple):
