@@ -97,6 +97,7 @@ class Prepared:
             runner = Runner(self.directory, selection, progress, beside=source.copies, inline=inline)
             with wired(experiment.arrangement, experiment.engine, recipe, source, marks) as role:
                 runner.run(role)
+            progress.stop()
             runner.finish()
             evaluator.close()
             return _close(self, runner, progress)

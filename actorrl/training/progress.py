@@ -49,6 +49,10 @@ class ProgressLine:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Take the moving line away; what is said afterwards stays below what was said before."""
         if self._live is not None:
             self._live.stop()
             self._live = None
@@ -60,6 +64,8 @@ class ProgressLine:
     def update(self, steps: int, values: dict[str, Any]) -> None:
         """The state of the run: `values` are those of the newest row. Shown if it is time to."""
         now = self._clock()
+        if not self._steps:  # the time before the first step says nothing about the others
+            self._recent = []
         while len(self._recent) > 1 and now - self._recent[1][0] >= WINDOW:
             self._recent.pop(0)
         self._recent.append((now, steps))
