@@ -297,6 +297,19 @@ def test_killed_at_once_after_its_spawn(engine: str):
         assert isinstance(future.exception(), errors.ActorDied | None)
 
 
+def test_kill_at_a_shared_place_ends_its_other_actors_and_that_is_no_orderly_end(engine: str):
+    target = startat(5, on_failure="ignore")(Where)()
+    beside, elsewhere = startat(5, Where), startat(6, Where)
+    fetch([target.pid(), beside.pid()])
+    kill(target)
+
+    died(target.pid())
+    with pytest.raises(errors.ActorDied):  # its owner hears of it, from the call or as a failure nobody received
+        fetch(beside.pid(), timeout=10)
+    assert fetch(elsewhere.pid(), timeout=10) > 0
+    stop(elsewhere)
+
+
 def test_two_deaths_at_once(engine: str, gate: Gate):
     refs = [startat(None, on_failure="ignore")(Where)() for _ in range(2)]
     pids = fetch([ref.pid() for ref in refs])

@@ -219,6 +219,11 @@ def test_the_same_error_can_be_raised_again_and_again(fails: ActorRef[Fails]):
             fetch(future)
 
 
+@pytest.mark.parametrize("error", [KeyboardInterrupt("not a real one"), GeneratorExit()], ids=repr)
+def test_even_what_is_no_exception_arrives(fails: ActorRef[Fails], error: BaseException):
+    assert type(fails.with_error(error).exception(timeout=10)) is type(error)
+
+
 def test_an_error_may_be_a_value(fails: ActorRef[Fails]):
     class Gives:
         def give(self) -> Exception:

@@ -153,7 +153,8 @@ def test_on_stop_is_called_at_a_normal_exit():
 
 
 FORKED = """
-import os, sys
+import os, sys, warnings
+warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of any fork of a process with threads
 from actorrl import startat, fetch, stop, get_actor, System
 class Works:
     def ok(self):
@@ -193,7 +194,8 @@ def test_in_a_forked_child_everything_is_a_runtime_error_and_its_exit_hurts_nobo
 def test_a_multiprocessing_child_of_the_driver_hurts_nobody():
     script = run(
         """
-        import multiprocessing
+        import multiprocessing, warnings
+        warnings.simplefilter("ignore", DeprecationWarning)
         from actorrl import startat, fetch
         class Works:
             def ok(self):

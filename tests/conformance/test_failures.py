@@ -246,6 +246,18 @@ def test_a_death_that_a_call_received_is_not_raised_again(engine: str):
     assert fetch([other.ok() for _ in range(20)]) == ["ok"] * 20
 
 
+def test_an_error_of_on_stop_is_a_failure_nobody_received(engine: str, logged: Logged):
+    class Stops(Fails):
+        def on_stop(self) -> None:
+            raise ValueError("while it stopped")
+
+    other, stops = startat(0, Fails), startat(None, Stops)
+    with pytest.raises(ValueError, match="while it stopped"):
+        stop(stops)
+        until_it_raises(lambda: fetch(other.ok()), KeyError)  # the ValueError comes out of it
+    eventually(lambda: "while it stopped" in logged)
+
+
 @only_processes
 def test_a_death_in_a_tell_is_a_failure_nobody_received(engine: str):
     other, where = startat(0, Fails), startat(None, Where)

@@ -182,6 +182,10 @@ def test_wait_never_raises_the_error_of_a_future_it_was_given(account: ActorRef[
             fetch(future)
 
 
+def test_wait_for_nothing_gives_nothing(engine: str):
+    assert tuple(wait([])) == ([], [])
+
+
 def test_wait_takes_any_iterable(account: ActorRef[Account]):
     done, pending = wait(account.add(1) for _ in range(2))
 

@@ -188,18 +188,6 @@ def test_kill_fails_the_calls_that_wait(engine: str, gate: Gate):
     assert caught.value.started is False
 
 
-@only_processes
-def test_kill_of_one_actor_at_a_place_leaves_the_ends_to_that_place(engine: str):
-    a = startat(5, on_failure="ignore")(Where)()
-    other = startat(6, Where)
-    kill(a)
-
-    with pytest.raises(errors.ActorDied):
-        fetch(a.pid(), timeout=10)
-    assert fetch(other.pid(), timeout=10) > 0
-    stop(other)
-
-
 @pytest.mark.parametrize("end", [stop, kill])
 def test_watch_completes_with_the_reason_when_the_actor_ends(engine: str, end: Any):
     account = Account.options(on_failure="ignore").remote(0)

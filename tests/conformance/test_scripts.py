@@ -288,8 +288,7 @@ def test_a_module_that_no_actor_can_import_travels_by_value():
         """
         import sys, types
         module = types.ModuleType("made_up")
-        source = ["class Thing:", "    def n(self, other=None):", "        return other is None or type(other) is Thing"]
-        exec("\\n".join(source), module.__dict__)
+        exec("class Thing:\\n def n(self, other=None): return other is None or type(other) is Thing", module.__dict__)
         sys.modules["made_up"] = module
         from actorrl import startat, fetch
         thing = startat(None, module.Thing)

@@ -49,9 +49,10 @@ def test_spawning_and_functions_are_typed(tmp_path: Path):
     pytest.importorskip("mypy")
     program = tmp_path / "typed.py"
     program.write_text(PROGRAM)
+    # The packages of others are not followed: torch alone would take a minute.
+    options = ["--no-site-packages", "--ignore-missing-imports", "--config-file="]
     found = subprocess.run(
-        # The packages of others are not followed: torch alone would take a minute.
-        [sys.executable, *["-m", "mypy", "--no-site-packages", "--ignore-missing-imports", "--config-file="], str(program)],
+        [sys.executable, "-m", "mypy", *options, str(program)],
         capture_output=True,
         text=True,
         env={**os.environ, "MYPYPATH": str(ROOT)},
