@@ -28,6 +28,8 @@ class Ledger:
         self.ends: dict[int, End] = {}
         self.living: dict[int, tuple[ActorRef[Any], int | None]] = {}
         """Actors this process has met and not seen end, with the pid where it is known."""
+        self.policies: dict[int, str] = {}
+        """`on_failure` of the actors that were spawned here."""
         self.failures = Failures()
         self._watchers: dict[int, list[Future[Any]]] = {}
         self._numbers = itertools.count(1)
@@ -80,6 +82,7 @@ class Ledger:
     def last_of_process(self, end: End) -> int | None:
         """Forget that the actor lived; its process if no other actor we know lives there."""
         ref, _ = self.living.pop(end.actor, (None, None))
+        self.policies.pop(end.actor, None)
         if ref is None or any(other._process == ref._process for other, _ in list(self.living.values())):
             return None
         return ref._process

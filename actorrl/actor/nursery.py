@@ -22,6 +22,7 @@ import signal
 import socket
 import sys
 import time
+import traceback
 from typing import Any
 
 from .control import Line
@@ -179,6 +180,7 @@ class Nursery:
     def _on_kill(self, number: int, request: int, actor: int) -> None:
         entry = self.registry.entries.get(actor)
         if entry is not None:
+            self.workers[entry.process].asked.add(actor)
             self._kill(entry.process, "killed")
         self._answer(number, request, None)
 
@@ -328,7 +330,7 @@ class Nursery:
         reading = read(worker.page, entry.actor)
         return End(
             entry.actor,
-            worker.killed or "exited",
+            worker.killed if worker.killed and worker.place is None or entry.actor in worker.asked else "exited",
             entry.cls,
             entry.name,
             worker.child.pid,

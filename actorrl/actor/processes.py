@@ -95,6 +95,7 @@ class ProcessEngine:
         kind = spawn.factory if isinstance(spawn.factory, type) else None
         ref: ActorRef[Any] = ActorRef(self.token, process, actor, cls, options.name, kind)
         self.ledger.living[actor] = ref, pid
+        self.ledger.policies[actor] = options.on_failure
         owner.children[:] = [child for child in owner.children if child._actor not in self.ledger.ends]
         owner.children.append(ref)
         fields = (cls, options.name, options.on_failure, owner.ref._actor, self.number, path, owner.seed)
@@ -213,10 +214,11 @@ class ProcessEngine:
             if pid is not None:
                 kill_group(pid)
             end = End(ref._actor, "lost", ref._cls, ref._name, pid)
+            policy = self.ledger.policies.get(ref._actor, "ignore")  # what another owner spawned ended with that one
             received = self.ledger.has_open(ref._actor)
             self._on_ended(end, False)
             if not received:
-                self._on_unreceived(end, 0, "raise")
+                self._on_unreceived(end, 0, policy)
 
     # -- waiting ---------------------------------------------------------------------------------
 

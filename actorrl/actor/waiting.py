@@ -67,6 +67,7 @@ def wait(
 
     Returns:
         Two lists in the given order: exactly `num_returns` done ones (fewer if time ran out), and the rest.
+        Two empty lists for no futures.
 
     Raises:
         ValueError: if `num_returns` is not between 1 and the number of futures.
@@ -74,6 +75,8 @@ def wait(
     _raise_failures()
     given = list(futures)
     _check(given, "wait")
+    if not given:
+        return [], []
     if not 1 <= num_returns <= len(given):
         raise ValueError(f"num_returns must be between 1 and {len(given)}, the number of futures; got {num_returns}")
     _block(given, num_returns, None if timeout is None else time.monotonic() + timeout)

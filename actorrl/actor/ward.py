@@ -28,6 +28,7 @@ class Ward:
         self.life_read, self.life_write = os.pipe()
         self.child: Child | None = None
         self.killed: str | None = None  # why we killed it
+        self.asked: set[int] = set()  # whose death was asked for: at a shared place the others die of it
         self.ends: dict[int, End] = {}  # told by the worker, published once the process is gone
 
     def close_in_child(self) -> None:
