@@ -22,7 +22,6 @@ import signal
 import socket
 import sys
 import time
-import traceback
 from typing import Any
 
 from .control import Line
@@ -328,9 +327,10 @@ class Nursery:
         if told is not None:
             return told._replace(started=started)
         reading = read(worker.page, entry.actor)
+        meant = worker.place is None or entry.actor in worker.asked
         return End(
             entry.actor,
-            worker.killed if worker.killed and worker.place is None or entry.actor in worker.asked else "exited",
+            worker.killed if meant and worker.killed else "exited",
             entry.cls,
             entry.name,
             worker.child.pid,
