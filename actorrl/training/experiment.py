@@ -9,13 +9,14 @@
 from __future__ import annotations
 
 import dataclasses
+import numbers
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from actorrl.rl.dqn import DQNConfig
 from actorrl.rl.qlearning import QLearningConfig
-from actorrl.training.arrangements import ARRANGEMENTS
+from actorrl.training.arrangements import ARRANGEMENTS, SharedReplay
 from actorrl.training.evaluation import EvaluationPlan
 from actorrl.training.fields import from_mapping, to_mapping
 from actorrl.training.names import did_you_mean, name_of, resolve
@@ -63,7 +64,7 @@ class Experiment:
         else:
             experiment = cls(agent, name=_name_of_agent(agent))
         for key, value in arguments.items():
-            if value is not None and value != ():
+            if value is not None and not (isinstance(value, tuple) and not value):
                 setattr(experiment, key, value)
         if isinstance(experiment.arrangement, str):
             experiment.arrangement = arrangement_of(experiment.arrangement)
@@ -98,6 +99,8 @@ class Experiment:
         """Itself, with numbers as numbers. Refuses what is missing, wrong, or not built yet."""
         if self.callbacks:
             raise NotImplementedError("callbacks are not built yet: leave callbacks at its default, ()")
+        if self.agent is None and not isinstance(self.arrangement, SharedReplay):
+            raise TypeError("agent is missing: train takes a preset's name, a config or your own object first")
         if self.env is None:
             raise TypeError("env is missing: train(agent, env) takes an id, a factory or an instance")
         if self.steps is None:
@@ -117,7 +120,7 @@ class Experiment:
     @property
     def bare(self) -> bool:
         """Whether the agent is the user's own object rather than a config with `build`."""
-        return not is_config(self.agent)
+        return self.agent is not None and not is_config(self.agent)
 
     def to_tree(self, env: Any) -> dict[str, Any]:
         """Every value, as YAML holds it; `env` is how the environment is named there."""
@@ -145,7 +148,12 @@ class Experiment:
 
 def is_config(agent: Any) -> bool:
     """Whether this is an algorithm's config: a dataclass instance that can `build` parts."""
-    return dataclasses.is_dataclass(agent) and hasattr(agent, "build") and not hasattr(agent, "get_action")
+    return (
+        not isinstance(agent, type)
+        and dataclasses.is_dataclass(agent)
+        and hasattr(agent, "build")
+        and not hasattr(agent, "get_action")
+    )
 
 
 def with_schedule(agent: Any, steps: int | None) -> Any:
@@ -237,7 +245,7 @@ class _Partial:
 
 
 def _whole(value: Any, what: str, least: int) -> int:
-    whole = isinstance(value, (int, float)) and not isinstance(value, bool) and float(value).is_integer()
+    whole = isinstance(value, numbers.Real) and not isinstance(value, bool) and float(value).is_integer()
     if not whole or value < least:
         raise ValueError(f"{what} must be an integer of at least {least}, found {value!r}")
     return int(value)

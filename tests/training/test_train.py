@@ -98,6 +98,23 @@ def test_what_does_not_fit_is_refused_before_anything_starts(arguments, error, m
     assert not Path("runs").exists()
 
 
+def test_agents_that_are_none_are_refused():
+    with pytest.raises(TypeError, match=r"class DQNConfig: pass an instance"):
+        train(DQNConfig, "CartPole-v1", steps=10)
+    with pytest.raises(TypeError, match="agent is missing"):
+        train(None, "CartPole-v1", steps=10)
+    with pytest.raises(TypeError, match=r"an agent needs get_action\(observation, step\); int has no such method"):
+        train(3, "CartPole-v1", steps=10)
+    with pytest.raises(NotImplementedError, match="SharedReplay"):
+        train(None, "CartPole-v1", steps=10, arrangement=SharedReplay(agents=[SMALL, SMALL]))
+
+
+def test_numbers_may_be_numpys():
+    run = train(QLearningConfig(), "FrozenLake-v1", steps=np.float64(50), seed=np.int64(3))
+
+    assert (run.config["steps"], run.config["seed"]) == (50, 3)
+
+
 def test_a_run_directory_that_is_not_empty_is_refused():
     Path("mine").mkdir()
     run = train(QLearningConfig(), "FrozenLake-v1", steps=50, run_dir="mine")
