@@ -11,9 +11,11 @@ import asyncio
 import inspect
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .batched import batching, deal, gather
+from .codec import PLAIN
 from .context import here, inside
 from .mailbox import Envelope, Mailbox
 from .remote import RemoteFunction, expected_types, mismatch
@@ -74,15 +76,17 @@ class Cell:
         if run[0].method in self.batched and not run[0].function:
             return self._handle_batch(run, decode, asked)
         envelope = run[0]
+        before = here.cell, here.asked
+        here.cell, here.asked = self, partial(asked, envelope)  # `inside`, without its price on every message
         try:
-            with inside(self, lambda: asked(envelope)):
-                function, args, kwargs = decode(envelope)
-                value = self._apply(envelope.method, function, args, kwargs)
-            return [Outcome(envelope, value)]
+            function, args, kwargs = decode(envelope)
+            return [Outcome(envelope, self._apply(envelope.method, function, args, kwargs))]
         except SystemExit:
             raise
         except BaseException as error:
             return [Outcome(envelope, None, error)]
+        finally:
+            here.cell, here.asked = before
 
     def stopped(self) -> None:
         """Run the object's `on_stop`, if it has one."""
@@ -104,6 +108,8 @@ class Cell:
         else:
             call = self._method(name)
         result = call(*args, **kwargs)
+        if type(result) in PLAIN:
+            return result
         if inspect.iscoroutine(result):
             return self._run_coroutine(result)
         if inspect.isgenerator(result) or inspect.isasyncgen(result):

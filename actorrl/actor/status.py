@@ -77,6 +77,7 @@ class CellStatus:
         self._born = time.monotonic_ns()
         self._handled = self._busy = 0
         self._began = 0
+        self._running = ""
         self.state(1, 0)
 
     def state(self, state: int, queue: int) -> None:
@@ -95,9 +96,12 @@ class CellStatus:
                     _ENTRY.pack_into(self._page, at, self._actor, envelope.sender, envelope.call_id)
         self._began = time.monotonic_ns()
         if self._at is not None:
-            name = run[0].method.encode()[:_NAME]
-            start = self._at + _NAME_AT
-            self._page[start : start + 1 + len(name)] = bytes((len(name),)) + name
+            method = run[0].method
+            if method != self._running:
+                self._running = method
+                name = method.encode()[:_NAME]
+                start = self._at + _NAME_AT
+                self._page[start : start + 1 + len(name)] = bytes((len(name),)) + name
             self.state(3, queue)
 
     def end(self, count: int, queue: int) -> None:
