@@ -124,7 +124,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         module = kind.__module__
         if module == "numpy":
             return reduce_array(obj)
-        if module.startswith("torch"):
+        if type(module) is str and module.startswith("torch"):  # Cython's functions have a descriptor there
             return reduce_tensor(obj)
         return super().reducer_override(obj)
 
