@@ -298,3 +298,17 @@ def test_a_definition_that_fails_to_load_leaves_nothing_behind(elsewhere: Elsewh
 def test_what_cannot_be_pickled_raises_at_the_sender():
     with pytest.raises(TypeError):
         encode([(number for number in range(3))], set())
+
+
+class Hidden(int):
+    """A value whose class does not say by a name where it comes from, as Cython's functions do not."""
+
+    def __reduce__(self) -> Any:
+        return int, (int(self),)
+
+
+Hidden.__module__ = property(lambda self: __name__)  # type: ignore[assignment]
+
+
+def test_a_value_whose_class_hides_its_module_arrives():
+    assert decode(encode([Hidden(3)], set()).data) == [3]

@@ -19,9 +19,12 @@ np = pytest.importorskip("numpy")
 
 @pytest.fixture(autouse=True)
 def the_generators_of_the_tests_stay() -> Iterator[None]:
-    before, finders = seeds.save(), list(sys.meta_path)
+    before, finders, torch = seeds.save(), list(sys.meta_path), sys.modules.get("torch")
     yield
     sys.meta_path[:] = finders
+    sys.modules.pop("torch", None)
+    if torch is not None:
+        sys.modules["torch"] = torch
     seeds._OnImport.waiting = {}
     seeds.load(before)
 
@@ -104,7 +107,7 @@ def late_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str = "t
         "random = types.SimpleNamespace(default_generator=Generator())\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.delitem(sys.modules, name, raising=False)
+    sys.modules.pop(name, None)
 
 
 def test_a_library_that_is_imported_later_is_seeded_then_and_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -114,14 +117,13 @@ def test_a_library_that_is_imported_later_is_seeded_then_and_once(tmp_path: Path
     assert len(first.seeded) == 1
     importlib.reload(first)
     assert first.seeded == [], "a reload is the user's own affair"
-    monkeypatch.delitem(sys.modules, "torch")
+    del sys.modules["torch"]
     seeds.reseed(9, (1,))
     seeds.reseed(9, (2,))
     second = importlib.import_module("torch")
 
     assert len(second.seeded) == 1, "the last seed counts"
     assert [finder for finder in sys.meta_path if finder is seeds._OnImport] == [seeds._OnImport]
-    monkeypatch.delitem(sys.modules, "torch")
 
 
 def test_a_library_that_is_missing_stays_missing(monkeypatch: pytest.MonkeyPatch):
@@ -135,7 +137,7 @@ def test_a_library_that_is_missing_stays_missing(monkeypatch: pytest.MonkeyPatch
 def test_an_import_that_fails_is_the_importers_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "torch.py").write_text("raise ImportError('no CUDA today')")
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    sys.modules.pop("torch", None)
     seeds.reseed(9, (1,))
 
     with pytest.raises(ImportError, match="no CUDA today"):
