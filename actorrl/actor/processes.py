@@ -179,7 +179,7 @@ class ProcessEngine:
             os.kill(os.getpid(), signal.SIGTERM)
 
     def _on_ended(self, end: End, ask: bool) -> None:
-        if self.ledger.has_open(end.actor):
+        if self.ledger.has_open(end.actor) and not self._closing:
             self.receiver.settle()  # its last replies may still be on their way
         received = self.ledger.end(end, self.number)
         if ask:
