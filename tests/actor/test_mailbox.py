@@ -10,7 +10,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from actorrl.actor.mailbox import Envelope, Mailbox
 
-METHODS = ("plain", "rows", "pairs")
+METHOD = st.sampled_from(("plain", "rows", "pairs", "rows"))
+ONE_IN_FOUR = st.sampled_from((False, False, False, True))
 
 
 @dataclass
@@ -35,15 +36,16 @@ class MailboxModel(RuleBasedStateMachine):
         self.numbers = 0
         self.closed = False
 
-    @rule(sender=st.integers(0, 2), method=st.sampled_from(METHODS), function=st.booleans(), tell=st.booleans())
-    def put(self, sender: int, method: str, function: bool, tell: bool) -> None:
-        self.numbers += 1
-        envelope = Envelope(sender, 0 if tell else self.numbers, method, function, self.numbers)
+    @rule(calls=st.lists(st.tuples(st.integers(0, 2), METHOD, ONE_IN_FOUR, ONE_IN_FOUR), min_size=1, max_size=8))
+    def put(self, calls: list[tuple[int, str, bool, bool]]) -> None:
+        for sender, method, function, tell in calls:
+            self.numbers += 1
+            envelope = Envelope(sender, 0 if tell else self.numbers, method, function, self.numbers)
 
-        assert self.mailbox.put(envelope) is not self.closed
-        if not self.closed:
-            self.queue.append(Sent(envelope))
-            self.accepted.append(envelope)
+            assert self.mailbox.put(envelope) is not self.closed
+            if not self.closed:
+                self.queue.append(Sent(envelope))
+                self.accepted.append(envelope)
 
     @rule()
     def take(self) -> None:
@@ -94,18 +96,20 @@ class MailboxModel(RuleBasedStateMachine):
     def cancel_a_tell(self) -> None:
         assert not self.mailbox.cancel(0, 0), "tells have no number and are never withdrawn"
 
-    @rule(method=st.sampled_from(METHODS))
+    @rule(method=METHOD)
     def look_ahead(self, method: str) -> None:
         live = [sent.envelope for sent in self.queue if not sent.cancelled]
         expected = (live[0].method == method and not live[0].function) if live else None
 
         assert self.mailbox.joinable(method) is expected
 
+    @precondition(lambda self: self.numbers > 20)
     @rule()
     def close(self) -> None:
         self.mailbox.close()
         self.closed = True
 
+    @precondition(lambda self: self.numbers > 20)
     @rule()
     def drain(self) -> None:
         left = self.mailbox.drain()
