@@ -69,7 +69,7 @@ class Locked(Exception):
 
 class OwnReduce(Exception):
     def __reduce__(self) -> Any:
-        return explode, ("on arrival",)
+        return explode, self.args
 
 
 class CannotReduce(Exception):
