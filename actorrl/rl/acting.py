@@ -27,7 +27,8 @@ class TorchQ:
         self._module = copy.deepcopy(module).requires_grad_(False).eval()
 
     def set_weights(self, weights: dict[str, Array]) -> None:
-        self._module.load_state_dict({name: torch.as_tensor(weight) for name, weight in weights.items()})
+        names = self._module.state_dict()
+        self._module.load_state_dict({name: torch.as_tensor(weights[name]) for name in names})
 
     def __call__(self, observations: Array) -> Array:
         with torch.inference_mode():

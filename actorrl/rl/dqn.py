@@ -66,7 +66,8 @@ class DQNConfig:
     gradient_steps: int = 2
     """Updates per burst; -1 for as many as environment steps."""
     tau: float = 0.005
-    """How far the target network moves towards the online one: below 1 Polyak averaging, 1 a hard copy."""
+    """How far the target network moves towards the online one: 1 a hard copy, below 1 Polyak averaging. Then greedy
+    actions are the average's too, which one update cannot turn."""
     target_update_interval: int = 1
     """Environment steps from one movement of the target network to the next (at least one update apart)."""
     max_grad_norm: float = 10.0
@@ -118,7 +119,7 @@ class DQNConfig:
         epsilon = Linear(self.exploration_initial_eps, self.exploration_final_eps, self.exploration_fraction * total)
         cadence = Cadence(self.learning_starts, self.train_freq, self.burst, self.batch_size)
         return Parts(
-            EpsilonGreedy(q_function(online), epsilon, first),
+            EpsilonGreedy(q_function(online), epsilon, first, q_function(target) if self.tau < 1 else None),
             DQNLearner(self, online, target, total, first),
             ReplayTable(self.buffer_size, seeding.generator(seed, seeding.TABLE)),
             cadence,
@@ -159,6 +160,8 @@ class DQNLearner:
         self._sync_every = max(1, math.floor(config.target_update_interval * config.burst / config.train_freq))
         self._buffers = list(zip(target.buffers(), online.buffers(), strict=True))
         self._weights = weights_of(online)
+        if config.tau < 1:
+            self._weights |= {f"average.{name}": weight for name, weight in weights_of(target).items()}
         self._updates = 0
 
     def update(self, batch: dict[str, Array]) -> Updated:
@@ -216,7 +219,7 @@ class DQNLearner:
         self.load_state_dict(state["state"])
 
     def get_weights(self) -> dict[str, Array]:
-        """Views of the online network's live weights by name: copy what you keep."""
+        """Views of the live weights by name: copy what you keep. The target's are under "average.", where it is one."""
         return self._weights
 
     def state_dict(self) -> dict[str, Any]:

@@ -17,7 +17,9 @@ class QFunction(Protocol):
         """Q-values [B, n] of observations [B, *o]."""
         ...
 
-    def set_weights(self, weights: dict[str, Array]) -> None: ...
+    def set_weights(self, weights: dict[str, Array]) -> None:
+        """Take its own weights, by their names, from among these."""
+        ...
 
 
 class EpsilonGreedy:
@@ -27,10 +29,12 @@ class EpsilonGreedy:
         q: Q-values [B, n] of observations [B, *o].
         epsilon: the probability of a random action as a function of the agent's own environment steps.
         first: the number of the first action, where a Discrete space does not start at 0.
+        average: acts in place of `q` where not exploring: its slow average, whose weights come under "average.".
+            One update can turn the greedy action of states whose actions are worth nearly the same; averages stay.
     """
 
-    def __init__(self, q: QFunction, epsilon: Linear, first: int = 0) -> None:
-        self.q, self.epsilon, self.first = q, epsilon, first
+    def __init__(self, q: QFunction, epsilon: Linear, first: int = 0, average: QFunction | None = None) -> None:
+        self.q, self.epsilon, self.first, self.average = q, epsilon, first, average
         self.version = 0
 
     def initial_state(self, B: int) -> tuple[()]:
@@ -47,7 +51,7 @@ class EpsilonGreedy:
         action_mask: Array | None = None,
     ) -> Acted:
         """Actions int64 [B]; extras q float32 [B, n], −inf where `action_mask` forbids."""
-        q = self.q(observations)
+        q = self.q(observations) if explore or self.average is None else self.average(observations)
         if action_mask is not None:
             q = np.where(action_mask, q, -np.inf)
         action = q.argmax(-1)
@@ -67,6 +71,8 @@ class EpsilonGreedy:
 
     def set_weights(self, weights: dict[str, Array], version: int) -> None:
         self.q.set_weights(weights)
+        if self.average is not None:
+            self.average.set_weights({name[8:]: w for name, w in weights.items() if name.startswith("average.")})
         self.version = version
 
     def metrics(self, step: int) -> dict[str, float]:

@@ -131,10 +131,8 @@ def test_a_network_of_the_users_own_learns_the_same_through_autograd():
         return nn.Sequential(nn.Linear(4, 32), nn.ReLU(), nn.Linear(32, outputs))
 
     ours, theirs = build(), build(dataclasses.replace(QUICK, network=network))
-    names = zip(theirs.learner.get_weights(), ours.learner.get_weights().values(), strict=True)
-    theirs.learner.load_state_dict(
-        theirs.learner.state_dict() | {f"{net}.{name}": w for name, w in names for net in ("online", "target")}
-    )
+    state = zip(theirs.learner.state_dict(), ours.learner.state_dict().values(), strict=True)
+    theirs.learner.load_state_dict(dict(state))
     for i in range(5):
         one, other = ours.learner.update(rows(seed=i)), theirs.learner.update(rows(seed=i))
         np.testing.assert_allclose(one.td, other.td, rtol=1e-3, atol=1e-4)
@@ -253,3 +251,21 @@ def test_every_field_of_a_config_is_documented_and_there_are_not_too_many():
                 following = tree.body[i + 1]
                 assert isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant), node.target.id
         assert len(dataclasses.fields(config)) <= 25
+
+
+def test_greedy_actions_are_those_of_the_average_where_there_is_one():
+    averaged, hard = build(dataclasses.replace(QUICK, tau=0.1)), build(dataclasses.replace(QUICK, tau=1.0))
+    o = rows(200)["observation"]
+    for parts in (averaged, hard):
+        for i in range(20):
+            parts.learner.update(rows(64, seed=i))
+        parts.policy.set_weights(parts.learner.get_weights(), 1)
+
+    def greedy(parts):
+        return parts.policy.act(o, (), 0, explore=False, rng=np.random.default_rng(0)).extras["q"]
+
+    target = torch.nn.Sequential(nn.Linear(4, 32), nn.ReLU(), nn.Linear(32, 2))
+    state = {k[7:]: torch.as_tensor(v) for k, v in averaged.learner.state_dict().items() if k.startswith("target.")}
+    target.load_state_dict(dict(zip(target.state_dict(), state.values(), strict=True)))
+    np.testing.assert_allclose(greedy(averaged), target(torch.from_numpy(o)).detach(), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(greedy(hard), hard.policy.q(o))
