@@ -7,7 +7,6 @@ depends neither on timing nor on process ids. Generators are named only where so
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import random
 import sys
 from collections.abc import Callable
@@ -54,16 +53,18 @@ class _OnImport:
 
     @classmethod
     def find_spec(cls, name: str, path: Any = None, target: Any = None) -> Any:
-        seeder = cls.waiting.pop(name, None)
-        if seeder is None:
+        if name not in cls.waiting:
             return None
-        spec = importlib.util.find_spec(name)
+        others = (finder for finder in sys.meta_path if finder is not cls)
+        spec = next(filter(None, (finder.find_spec(name, path, target) for finder in others)), None)
         if spec is not None and spec.loader is not None:
             execute = spec.loader.exec_module
 
             def execute_and_seed(module: Any) -> None:
                 execute(module)
-                seeder(module)
+                seeder = cls.waiting.pop(name, None)  # not before: many only ask whether there is such a library
+                if seeder is not None:
+                    seeder(module)
 
             spec.loader.exec_module = execute_and_seed  # type: ignore[method-assign]
         return spec
