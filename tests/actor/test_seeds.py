@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import random
 import sys
 from collections.abc import Iterator
@@ -124,6 +125,18 @@ def test_a_library_that_is_imported_later_is_seeded_then_and_once(tmp_path: Path
 
     assert len(second.seeded) == 1, "the last seed counts"
     assert [finder for finder in sys.meta_path if finder is seeds._OnImport] == [seeds._OnImport]
+
+
+def test_asking_whether_there_is_such_a_library_does_not_use_its_seed_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    late_library(tmp_path, monkeypatch)
+    seeds.reseed(9, (1,))
+    assert importlib.util.find_spec("torch") is not None
+    assert importlib.util.find_spec("torch") is not None
+    library = importlib.import_module("torch")
+
+    assert len(library.seeded) == 1
 
 
 def test_a_library_that_is_missing_stays_missing(monkeypatch: pytest.MonkeyPatch):
