@@ -51,6 +51,8 @@ class DQNConfig:
     """Split the head into a state value and advantages."""
     loss: str = "huber"
     """"huber" or "mse", of the TD error."""
+    reward_scale: float = 1.0
+    """Rewards are multiplied by this before learning; values of the order of 1 to 10 are the easiest to learn."""
     hidden_sizes: tuple[int, ...] = (128, 128)
     """Widths of the fully connected layers."""
     network: NetworkMaker | None = None
@@ -85,7 +87,7 @@ class DQNConfig:
 
     def __post_init__(self) -> None:
         require(self, "positive", "learning_rate", "batch_size", "buffer_size", "train_freq", "n_steps")
-        require(self, "positive", "target_update_interval", "max_grad_norm")
+        require(self, "positive", "target_update_interval", "max_grad_norm", "reward_scale")
         require(self, "not negative", "learning_starts", "learning_rate_final")
         require(self, "between 0 and 1", "gamma", "tau", "exploration_fraction")
         require(self, "between 0 and 1", "exploration_initial_eps", "exploration_final_eps")
@@ -187,7 +189,8 @@ class DQNLearner:
         observation = rows["observation_next"]
         q = self._q_target(observation)
         selector = self._q(observation) if self._config.double else None
-        return q_learning_target(rows["reward"], rows["discount"], q, selector, rows.get("action_mask_next"))
+        reward = rows["reward"] * self._config.reward_scale
+        return q_learning_target(reward, rows["discount"], q, selector, rows.get("action_mask_next"))
 
     def _descend(self, observation: Tensor, actions: Tensor, target: Tensor) -> Tensor:
         """Fill the gradient; returns the values of the chosen actions [B]."""

@@ -269,3 +269,13 @@ def test_greedy_actions_are_those_of_the_average_where_there_is_one():
     target.load_state_dict(dict(zip(target.state_dict(), state.values(), strict=True)))
     np.testing.assert_allclose(greedy(averaged), target(torch.from_numpy(o)).detach(), rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(greedy(hard), hard.policy.q(o))
+
+
+def test_scaled_rewards_make_scaled_values():
+    plain, scaled = build(), build(dataclasses.replace(QUICK, reward_scale=0.1))
+    batch = rows()
+
+    td = scaled.learner.update(batch).td
+
+    expected = plain.learner.update(batch | {"reward": np.float32(0.1) * batch["reward"]}).td
+    np.testing.assert_allclose(td, expected, rtol=1e-5, atol=1e-6)
