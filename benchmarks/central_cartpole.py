@@ -28,7 +28,7 @@ from typing import Any
 import _report
 import gymnasium
 
-from actorrl import Central, train
+from actorrl import Central, System, train
 
 ACTORS = (1, 2, 4, 8)
 WORK = {
@@ -172,11 +172,12 @@ def main() -> None:
     actors = (1, 2) if chosen.quick else ACTORS
     where = _report.machine()
     rounds: dict[str, list[dict[str, float]]] = {work: [] for work in WORK}
-    for number in range(chosen.rounds):
-        for name, work in WORK.items():
-            steps = 200 if chosen.quick else 20_000 if not work[0] else int(2.5 / work[0])
-            print(f"round {number + 1} of {chosen.rounds}: {name}, {steps} steps", file=sys.stderr)
-            rounds[name].append(one_round(work, steps, actors))
+    with System():  # one for all, so that its start is paid once
+        for number in range(chosen.rounds):
+            for name, work in WORK.items():
+                steps = 200 if chosen.quick else 10_000 if not work[0] else int(1 / work[0])
+                print(f"round {number + 1} of {chosen.rounds}: {name}, {steps} steps", file=sys.stderr)
+                rounds[name].append(one_round(work, steps, actors))
 
     medians = {work: _report.medians(them) for work, them in rounds.items()}
     ratios = {
