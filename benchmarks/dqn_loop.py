@@ -160,7 +160,7 @@ def draw(figure: Any, results: dict[str, dict[str, float]]) -> None:
 def main() -> None:
     chosen = _report.options(__doc__)
     torch.set_num_threads(1)
-    steps, environments = (1_500, ENVIRONMENTS[:1]) if chosen.quick else (10_000, ENVIRONMENTS)
+    steps, environments = (1_500, ENVIRONMENTS[:1]) if chosen.quick else (5_000, ENVIRONMENTS)
     ways = {"by hand": by_hand, "actorrl": with_actorrl}
     if importlib.util.find_spec("stable_baselines3"):
         ways["Stable-Baselines3"] = with_sb3
