@@ -37,10 +37,10 @@ METRICS_EVERY = 10  # updates; reading a number out of torch costs as much as a 
 class DQNConfig:
     """Deep Q-learning for Discrete actions and any observation that flattens."""
 
-    learning_rate: float = 1e-3
+    learning_rate: float = 5e-4
     """Adam's step size at the start."""
-    learning_rate_final: float = 1e-5
-    """Adam's step size when `total_steps` are over; it falls in a straight line."""
+    learning_rate_final: float = 5e-5
+    """Adam's step size when `total_steps` are over; it falls in a straight line. If it falls too low, a late slip stays."""
     gamma: float = 0.99
     """Discount per environment step."""
     n_steps: int = 3
@@ -76,7 +76,7 @@ class DQNConfig:
     """Gradients are scaled down to this norm."""
     exploration_initial_eps: float = 1.0
     """The probability of a random action at the start."""
-    exploration_final_eps: float = 0.05
+    exploration_final_eps: float = 0.1
     """The probability of a random action once exploration has been annealed."""
     exploration_fraction: float = 0.2
     """The part of `total_steps` over which it is annealed, counted in the agent's own environment steps."""
