@@ -40,7 +40,7 @@ class DQNConfig:
     learning_rate: float = 5e-4
     """Adam's step size at the start."""
     learning_rate_final: float = 5e-5
-    """Adam's step size when `total_steps` are over; it falls in a straight line. If it falls too low, a late slip stays."""
+    """Adam's step size when `total_steps` are over; it falls in a straight line. Too low, and a slip stays."""
     gamma: float = 0.99
     """Discount per environment step."""
     n_steps: int = 3
