@@ -167,7 +167,7 @@ def test_the_learning_rate_falls_to_its_end_over_the_updates_of_the_whole_run():
 def test_epsilon_is_counted_in_the_agents_own_steps():
     policy = build(dataclasses.replace(QUICK, total_steps=1000, exploration_fraction=0.1)).policy
 
-    assert [policy.metrics(step)["epsilon"] for step in (0, 50, 100, 900)] == [1.0, pytest.approx(0.525), 0.05, 0.05]
+    assert [policy.metrics(step)["epsilon"] for step in (0, 50, 100, 900)] == [1.0, pytest.approx(0.55), 0.1, 0.1]
 
 
 def test_actions_are_random_with_probability_epsilon_and_never_without_exploration():
