@@ -163,7 +163,7 @@ def draw(figure: Any, ratios: dict[str, dict[str, float]]) -> None:
     axes.set_xlabel("environment actors")
     axes.set_ylabel("steps per second, beside a plain loop")
     axes.set_title("Central: a message per step pays once a step costs more than the message", loc="left")
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, loc="center right", bbox_to_anchor=(1.0, 0.43))
     axes.spines[["top", "right"]].set_visible(False)
 
 
