@@ -33,6 +33,8 @@ class End(NamedTuple):
     started: dict[int, int] | None = None
     """Per calling process, the last call that had started; None where that is not known."""
     stderr: str = ""
+    gone: int | None = None
+    """The process that ended with it; None where it lives on, as a shared place does."""
 
     @property
     def orderly(self) -> bool:

@@ -46,7 +46,8 @@ class Ledger:
 
     def answer_dead(self, future: Future[Any], end: End) -> None:
         """Settle a call to an actor that had ended before; whoever fetches it has received the end."""
-        self.failures.claim(future._actor)
+        if end is self.ends.get(future._actor):  # not of an earlier system, whose numbers mean others
+            self.failures.claim(future._actor)
         future._settle(None, died(end, method_of(future), False))
 
     def watch(self, ref: ActorRef[Any], future: Future[Any]) -> None:
@@ -69,6 +70,8 @@ class Ledger:
             me: the number of this process.
         """
         self.ends[end.actor] = end
+        self.living.pop(end.actor, None)
+        self.policies.pop(end.actor, None)
         if len(self.ends) > REMEMBERED:  # of older ones the nursery may still know
             del self.ends[next(iter(self.ends))]
         received = 0
@@ -78,14 +81,6 @@ class Ledger:
                 future._settle(None, died(end, method_of(future), started))
                 received += 1
         return received + self._tell_watchers(end)
-
-    def last_of_process(self, end: End) -> int | None:
-        """Forget that the actor lived; its process if no other actor we know lives there."""
-        ref, _ = self.living.pop(end.actor, (None, None))
-        self.policies.pop(end.actor, None)
-        if ref is None or any(other._process == ref._process for other, _ in list(self.living.values())):
-            return None
-        return ref._process
 
     def abandon(self) -> None:
         """The system is over: whatever is open fails."""

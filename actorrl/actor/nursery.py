@@ -325,7 +325,7 @@ class Nursery:
         started = read_started(worker.page, entry.actor)
         told = worker.ends.get(entry.actor)
         if told is not None:
-            return told._replace(started=started)
+            return told._replace(started=started, gone=worker.number)
         reading = read(worker.page, entry.actor)
         meant = worker.place is None or entry.actor in worker.asked
         return End(
@@ -339,6 +339,7 @@ class Nursery:
             running=reading.running if reading else None,
             started=started,
             stderr=read_last_words(worker.page),
+            gone=worker.number,
         )
 
     def _publish(self, end: End) -> None:

@@ -184,9 +184,8 @@ class ProcessEngine:
         received = self.ledger.end(end, self.number)
         if ask:
             self.births.send("had", end.actor, received)
-        process = self.ledger.last_of_process(end)
-        if process is not None:
-            self.post.transport.forget(process)
+        if end.gone is not None:
+            self.post.transport.forget(end.gone)
         self.receiver.nudge()
 
     def _on_unreceived(self, end: End, owner: int, on_failure: str) -> None:

@@ -155,15 +155,27 @@ def test_a_watcher_that_comes_in_the_moment_of_the_end_is_told():
     assert isinstance(future.result(0), ActorDied)
 
 
-def test_the_process_of_an_actor_is_done_with_when_its_last_actor_is():
+def test_who_has_ended_is_no_longer_among_the_living():
     ledger = Ledger()
     for actor, process in ((1, 10), (2, 10), (3, 11)):
         ledger.living[actor] = ref(actor, process), None
+        ledger.policies[actor] = "raise"
 
-    assert ledger.last_of_process(end(1)) is None
-    assert ledger.last_of_process(end(2)) == 10
-    assert ledger.last_of_process(end(2)) is None
-    assert list(ledger.living) == [3]
+    ledger.end(end(1), ME)
+
+    assert list(ledger.living) == list(ledger.policies) == [2, 3]
+
+
+def test_the_dead_of_an_earlier_system_claim_nothing_from_an_actor_with_their_number():
+    ledger = Ledger()
+    old = call(ledger)
+    ledger.answer_dead(old, end(1, "system shut down"))
+    assert not ledger.failures.claimed(1)
+
+    ledger.end(end(1), ME)
+    ledger.answer_dead(call(ledger), ledger.ends[1])
+    assert ledger.failures.claimed(1)
+    assert "ended with the actor system" in str(died(old))
 
 
 def test_a_shutdown_fails_what_is_open_and_says_so():
