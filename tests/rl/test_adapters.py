@@ -6,12 +6,12 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium.spaces import Box, Discrete
+from playing import play
 from rl_toys import Script, Shuffled
 
 from actorrl.rl.adapters import PerStep, StepAgent
 from actorrl.rl.dqn import DQNConfig
 from actorrl.rl.environments import LocalEnvironments
-from actorrl.rl.evaluation import play
 from actorrl.rl.explorer import Explorer
 from actorrl.rl.lanes import InlineLanes
 from actorrl.rl.nouns import Agent

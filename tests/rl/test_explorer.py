@@ -5,11 +5,11 @@ from __future__ import annotations
 import gymnasium
 import numpy as np
 import pytest
+from playing import play
 from rl_toys import Collected, Constant, Counting, Script, Shuffled
 
 from actorrl.rl import seeding
 from actorrl.rl.environments import LocalEnvironments
-from actorrl.rl.evaluation import play
 from actorrl.rl.explorer import Explorer
 from actorrl.rl.lanes import Arrival, InlineLanes
 from actorrl.rl.nouns import Stepped

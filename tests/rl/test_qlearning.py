@@ -10,10 +10,10 @@ import pytest
 from gymnasium.spaces import Box, Discrete
 from hypothesis import given
 from hypothesis import strategies as st
+from playing import play
 from rl_toys import Chain
 
 from actorrl.rl.environments import LocalEnvironments
-from actorrl.rl.evaluation import play
 from actorrl.rl.practice import Practice
 from actorrl.rl.qlearning import Discretiser, QLearningConfig
 

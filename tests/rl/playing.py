@@ -1,4 +1,4 @@
-"""Playing whole episodes without learning from them. `training/` evaluates with it; so does `Run.evaluate`."""
+"""Playing whole episodes in one go, for tests of what has been learned. (`training/evaluation.py` plays in slices.)"""
 
 from __future__ import annotations
 
