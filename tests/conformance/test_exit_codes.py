@@ -139,11 +139,12 @@ def test_on_stop_is_called_at_a_normal_exit():
     script = run(
         """
         from actorrl import startat, fetch
+        import os
         class Closes:
             def ok(self):
                 return "ok"
             def on_stop(self):
-                print("closed", flush=True)
+                os.write(1, b"closed\\n")  # in one piece: both end at once, and print writes text and newline apart
         one = startat(None, Closes), startat(1, Closes)
         fetch([ref.ok() for ref in one])
         """
