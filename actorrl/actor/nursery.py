@@ -13,7 +13,6 @@ the bookkeeping of actors to registry.py.
 from __future__ import annotations
 
 import gc
-import importlib
 import json
 import os
 import selectors
@@ -27,6 +26,7 @@ from typing import Any
 from .control import Line
 from .deaths import End, signal_name
 from .launch import fork_worker, needs_fresh_start, start_worker
+from .preloading import ALWAYS, preload
 from .reaping import adopt_orphans, empty, ended_children, kill_descendants, kill_group
 from .registry import DRIVER, Entry, Kill, Order, Registry, Tell
 from .status import read, read_last_words, read_started
@@ -55,7 +55,7 @@ class Nursery:
         self.unsettled: list[tuple[int, int]] = []  # who asked to hear when all inquiries are over
         self.selector = selectors.DefaultSelector()
         self.selector.register(self.driver, selectors.EVENT_READ, DRIVER)
-        self.preload(["numpy", "cloudpickle", "zmq", *settings["preload"]])
+        preload([*ALWAYS, *settings["preload"]])
 
     # -- the loop --------------------------------------------------------------------------------
 
@@ -229,7 +229,7 @@ class Nursery:
             return worker
         worker = Ward(self._next, place, options)
         self._next += 1
-        self.preload(wish["preload"])
+        preload(wish["preload"])
         self._start(worker, wish)
         self.workers[worker.number] = worker
         if place is not None:
@@ -265,18 +265,6 @@ class Nursery:
         for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_DFL)
         forked(settings)
-
-    def preload(self, modules: list[str]) -> None:
-        """Import what the driver has imported of the heavy libraries, once for all actors."""
-        for name in modules:
-            if name not in sys.modules:
-                try:
-                    importlib.import_module(name)
-                except Exception as error:  # the actor that needs it will say so itself
-                    sys.stderr.write(f"actorrl: could not preload {name}: {error}\n")
-        torch = sys.modules.get("torch")
-        if torch is not None:
-            torch.set_num_threads(1)
 
     def _kill(self, process: int, reason: str | None) -> None:
         worker = self.workers.get(process)
