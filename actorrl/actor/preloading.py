@@ -11,8 +11,8 @@ from collections.abc import Iterable
 
 __all__ = ["ALWAYS", "preload"]
 
-ALWAYS = ("numpy", "cloudpickle", "zmq")
-"""What every actor needs."""
+ALWAYS = ("numpy", "numpy.random", "cloudpickle", "zmq", "actorrl.actor.processes")
+"""What every actor needs: its random generators are seeded, and it runs the engine."""
 
 
 def preload(modules: Iterable[str]) -> None:

@@ -6,7 +6,6 @@ Both put the driver's environment in place, open the sockets and hand over to th
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 import signal
@@ -15,6 +14,7 @@ import sys
 from mmap import mmap
 from typing import NamedTuple, NoReturn
 
+from . import dynamo
 from .launch import ONE_THREAD, lifeline
 from .status import SIZE, Page
 
@@ -51,11 +51,10 @@ def forked(settings: Settings) -> None:
     """Run in a fresh fork of the nursery. Returns when the process should exit with code 0."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's
     lifeline(settings.life)
-    gc.unfreeze()
     os.environ.clear()
     os.environ.update(settings.variables())
     sys.path[:] = settings.path
-    sys.path_importer_cache.clear()
+    _look_again()
     _settle_in(settings)
 
 
@@ -72,6 +71,15 @@ def fresh() -> NoReturn:
     os._exit(0)
 
 
+def _look_again() -> None:
+    """Let imports see what was written since the nursery looked; clearing the cache would write to 4 MB of memory."""
+    for path, finder in list(sys.path_importer_cache.items()):
+        if finder is None:
+            del sys.path_importer_cache[path]
+        elif hasattr(finder, "invalidate_caches"):
+            finder.invalidate_caches()
+
+
 def _settle_in(settings: Settings) -> None:
     try:
         os.chdir(settings.cwd)
@@ -80,6 +88,7 @@ def _settle_in(settings: Settings) -> None:
     if settings.cpus and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, settings.cpus)
     _limit_threads(settings.threads or 1)
+    dynamo.install()
     from .processes import ProcessEngine
 
     page = Page(mmap(settings.page, SIZE))

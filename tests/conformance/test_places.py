@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import threading
+from pathlib import Path
 
 import pytest
 from actors_for_tests import Account, Caller, Counter, Echo, Parent, Where, add
@@ -11,6 +13,11 @@ from engines import only_inline, only_processes
 from gates import Gate
 
 from actorrl import errors, fetch, startat, stop
+
+
+class Imports:
+    def value_in(self, module: str) -> int:
+        return int(importlib.import_module(module).value)
 
 
 @only_processes
@@ -182,6 +189,22 @@ def test_actors_spawn_actors_at_places_of_the_system(engine: str):
     assert fetch(child.pid()) == fetch(mine.pid())
     stop(mine)
     stop(parent)
+
+
+@only_processes
+def test_an_actor_imports_what_was_written_after_the_first_one_started(
+    engine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    first = startat(None, Imports)
+    with pytest.raises(ModuleNotFoundError):
+        fetch(first.value_in("written_late"))
+    (tmp_path / "written_late.py").write_text("value = 7")
+    second = startat(None, Imports)
+
+    assert fetch(second.value_in("written_late")) == 7
+    stop(first)
+    stop(second)
 
 
 @only_processes
