@@ -2,7 +2,8 @@
 
     nouns           Agent, Environments, Policy, Learner, Table, Parts: what everything else speaks
     explorer        the only loop that steps environments      lanes, environments: what it steps
-    windows         steps become transition rows               tables: where rows wait
+    windows         steps become transition rows               tables: where rows wait; samplers, removers and
+                                                               rate_limiter: which rows, and when (sum_tree: how fast)
     cadence         which updates are due                      practice: explorer + table + learner in one process
     adapters        PerStep, StepAgent                         spaces, seeding, schedules
     dqn, qlearning  the algorithms                             networks, acting, losses, returns, flat: their parts
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from actorrl.rl.nouns import Acted, Cadence, Parts, Sample, Stepped, Updated
     from actorrl.rl.practice import Practice
     from actorrl.rl.qlearning import QLearningConfig
+    from actorrl.rl.rate_limiter import OtherSideGone, RateLimiter
+    from actorrl.rl.removers import AtRandom, Oldest
+    from actorrl.rl.samplers import Fifo, Prioritized, Uniform
     from actorrl.rl.spaces import Encoder
     from actorrl.rl.tables import ReplayTable, StreamTable
     from actorrl.rl.windows import NStepWindow
@@ -31,48 +35,62 @@ if TYPE_CHECKING:
 _HOMES = {
     "Acted": "nouns",
     "Arrival": "lanes",
+    "AtRandom": "removers",
     "Cadence": "nouns",
     "DQNConfig": "dqn",
     "Encoder": "spaces",
     "Episode": "explorer",
     "Explorer": "explorer",
+    "Fifo": "samplers",
     "InlineLanes": "lanes",
     "LocalEnvironments": "environments",
     "NStepWindow": "windows",
+    "Oldest": "removers",
+    "OtherSideGone": "rate_limiter",
     "Parts": "nouns",
     "PerStep": "adapters",
     "Practice": "practice",
+    "Prioritized": "samplers",
     "Progress": "explorer",
     "QLearningConfig": "qlearning",
+    "RateLimiter": "rate_limiter",
     "ReplayTable": "tables",
     "Sample": "nouns",
     "StepAgent": "adapters",
     "Stepped": "nouns",
     "StreamTable": "tables",
+    "Uniform": "samplers",
     "Updated": "nouns",
 }
 
 __all__ = [
     "Acted",
     "Arrival",
+    "AtRandom",
     "Cadence",
     "DQNConfig",
     "Encoder",
     "Episode",
     "Explorer",
+    "Fifo",
     "InlineLanes",
     "LocalEnvironments",
     "NStepWindow",
+    "Oldest",
+    "OtherSideGone",
     "Parts",
     "PerStep",
     "Practice",
+    "Prioritized",
     "Progress",
     "QLearningConfig",
+    "RateLimiter",
     "ReplayTable",
     "Sample",
     "StepAgent",
     "Stepped",
     "StreamTable",
+    "Uniform",
     "Updated",
 ]
 

@@ -1,7 +1,14 @@
-"""Where transition rows wait for a learner: a replay table with uniform sampling, and a stream read once.
+"""Where transition rows wait for a learner: a replay table, and a stream read once.
 
-Both take what a window hands out: a structured array [m], one contiguous record per row, or a dict of arrays [m, ...].
-One `.take` then gathers a whole batch. The layout is the first rows' own.
+    add ──► remover: which slot ──► storage: one contiguous record per row ──► sampler: which slots ──► sample
+     └────────────────────── rate limiter: whether either may go on now ───────────────────────────────┘
+
+Both take what a window hands out: a structured array [m], one record per row, or a dict of arrays [m, ...]. One
+`.take` then gathers a whole batch. The layout is the first rows' own. Rows are whole transitions: their n rewards were
+summed by the window that saw them, so nothing read here can reach across an episode, an environment or the write head.
+
+What is compared when agents share experience, and what holds the rest still: capacity is `capacity`, whatever the
+number of agents; reuse is the limiter's `samples_per_insert`; diversity is how many agents write into one table.
 """
 
 from __future__ import annotations
@@ -12,6 +19,9 @@ from typing import Any
 import numpy as np
 
 from actorrl.rl.nouns import Array, Sample
+from actorrl.rl.rate_limiter import RateLimiter
+from actorrl.rl.removers import Oldest, Remover
+from actorrl.rl.samplers import Fifo, Sampler, Uniform
 
 
 def as_rows(items: Any, layout: np.dtype | None = None) -> Array:
@@ -39,46 +49,156 @@ def as_batch(rows: Array) -> dict[str, Array]:
 
 
 class ReplayTable:
-    """The last `capacity` rows, sampled uniformly with replacement.
+    """Up to `capacity` rows, of which batches are drawn again and again; implements `Table`.
 
     Args:
-        capacity: rows kept; the oldest is overwritten.
-        rng: of the sampler alone, so that nobody else's draws change what is sampled.
+        capacity: rows kept.
+        rng: of the sampler and the remover alone, so that nobody else's draws change what is sampled.
+        sampler: which rows a batch is made of; `Uniform()` where not given.
+        remover: which row goes when the table is full; `Oldest()` where not given.
+        limiter: when rows may go in and out; at any time where not given.
     """
 
-    def __init__(self, capacity: int, rng: np.random.Generator) -> None:
+    def __init__(
+        self,
+        capacity: int,
+        rng: np.random.Generator,
+        *,
+        sampler: Sampler | None = None,
+        remover: Remover | None = None,
+        limiter: RateLimiter | None = None,
+    ) -> None:
         if capacity < 1:
             raise ValueError(f"capacity must be at least 1 row, found {capacity}")
         self.capacity = capacity
-        self.inserted = 0  # rows ever added; row number r lives in slot r % capacity
+        self.inserted = 0  # rows ever added
+        self.limiter = limiter
         self._rng = rng
-        self._rows: Array | None = None
+        self._sampler = sampler or Uniform()
+        self._tells_ids = self._sampler.tells_ids
+        self._remover = remover or Oldest()
+        self._ring = type(self._remover) is Oldest
+        if isinstance(self._sampler, Fifo) and not self._ring:
+            raise ValueError("Fifo reads rows in the order they came: it takes the remover Oldest, not another")
+        if limiter is not None:
+            limiter.fit(capacity)
+        self._sampler.begin(capacity, rng)
+        self._told = 0  # rows added when the sampler was last told which slots were written
+        self._untold: list[Array] = []  # what to tell it, where slots cannot be reckoned from the counts
+        # The key of the row in a slot, where it cannot be reckoned: slot + capacity · rows that were there before.
+        self._keys = None if self._ring else np.arange(-capacity, 0)
+        self._layout: Any = None  # the dtype of a row
+        self._direct = False
 
     def __len__(self) -> int:
         return min(self.inserted, self.capacity)
 
+    def may_add(self, rows: int) -> bool:
+        """Whether the limiter lets so many rows in now."""
+        return self.limiter is None or self.limiter.may_insert(rows)
+
+    def may_sample(self, n: int) -> bool:
+        """Whether there is something to sample, and the limiter lets n rows out now."""
+        return self.inserted > 0 and (self.limiter is None or self.limiter.may_sample(n))
+
     def add(self, items: Any) -> None:
-        """Append rows [m]."""
-        rows = as_rows(items, None if self._rows is None else self._rows.dtype)
-        if self._rows is None:
+        """Append rows [m], or one row as a tuple of its fields, once the table has seen others.
+
+        RuntimeError where the limiter does not let them in: ask `may_add` first.
+        """
+        if type(items) is tuple and self._direct:
+            self._rows[self.inserted % self.capacity] = items
+            self.inserted += 1
+            return
+        rows = items if type(items) is np.ndarray and items.dtype is self._layout else self._fitted(items)
+        count = len(rows)
+        if self.limiter is not None:
+            if not self.limiter.may_insert(count):
+                raise RuntimeError(
+                    f"{count} rows may not be added yet, samples are {self.limiter.balance:g} rows behind; "
+                    f"ask may_add first"
+                )
+            self.limiter.book_insert(count)
+        slot = self.inserted % self.capacity
+        if self._ring and slot + count <= self.capacity:
+            self._raw[slot : slot + count] = rows.view(self._raw.dtype)
+            self.inserted += count
+        else:
+            for first in range(0, count, self.capacity):
+                self._scatter(rows[first : first + self.capacity])
+
+    def _fitted(self, items: Any) -> Array:
+        """The rows in the table's own layout, contiguous; the first ever decide it."""
+        if type(items) is tuple:
+            if self._layout is None:
+                raise TypeError("one row as a tuple has no names: add the first row as a dict of arrays [1, ...]")
+            items = np.array([items], self._layout)
+        rows = np.ascontiguousarray(as_rows(items, self._layout))
+        if self._layout is None:
+            self._layout, self._names = rows.dtype, rows.dtype.names or ()
             self._rows = np.zeros(self.capacity, rows.dtype)
-        skipped = max(0, len(rows) - self.capacity)
-        slot = (self.inserted + skipped) % self.capacity
-        kept = rows[skipped:]
-        room = self.capacity - slot
-        self._rows[slot : slot + len(kept)] = kept[:room]
-        if len(kept) > room:
-            self._rows[: len(kept) - room] = kept[room:]
+            # The same memory as records without fields, which numpy copies whole.
+            self._raw = self._rows.view(np.dtype((np.void, rows.dtype.itemsize)))
+            self._direct = self._ring and self.limiter is None
+        return rows
+
+    def _scatter(self, rows: Array) -> None:
+        """Write rows [m], m at most the capacity, to the slots that the remover names."""
+        slots = self._remover.slots(self.inserted, len(rows), self.capacity, self._rng)
+        self._raw[slots] = rows.view(self._raw.dtype)
+        if self._keys is not None:
+            self._keys[slots] += self.capacity
+            if self._tells_ids:
+                self._untold.append(slots)
         self.inserted += len(rows)
 
     def sample(self, n: int) -> Sample | None:
-        """A batch of n rows, each drawn from all with equal chance; None while there is no row."""
-        if self._rows is None:
+        """A batch of n rows; None while there is no row, or the limiter lets none out."""
+        inserted, ids = self.inserted, None
+        held = inserted if inserted < self.capacity else self.capacity
+        if not held or (self.limiter is not None and not self.limiter.may_sample(n)):
             return None
-        return Sample(as_batch(self._rows.take(self._rng.integers(0, len(self), n))))
+        if self._tells_ids:
+            self._tell()
+        drawn = self._sampler.draw(inserted, held, n)
+        if drawn is None:
+            return None
+        slots, weight = drawn
+        if self.limiter is not None:
+            self.limiter.book_sample(len(slots))
+        if self._tells_ids:
+            ids = self._ids(slots)
+        # The records by their fields, made so because .view and Sample(...) cost three times as much.
+        rows = np.ndarray(len(slots), self._layout, self._raw.take(slots))
+        return tuple.__new__(Sample, ({name: rows[name] for name in self._names}, ids, weight))
+
+    def _tell(self) -> None:
+        """Tell the sampler which slots were written since it last was: once per batch, not once per row."""
+        if self._keys is None:
+            first = max(self._told, self.inserted - self.capacity)
+            if first < self.inserted:
+                self._sampler.written(np.arange(first, self.inserted) % self.capacity)
+        else:
+            for slots in self._untold:
+                self._sampler.written(slots)
+            self._untold.clear()
+        self._told = self.inserted
+
+    def _ids(self, slots: Array) -> Array:
+        if self._keys is not None:
+            return self._keys[slots]
+        newest = self.inserted - 1
+        return newest - (newest - slots) % self.capacity
 
     def update_priorities(self, ids: Array, td: Array) -> None:
-        """Every row has the same chance whatever its TD error."""
+        """TD errors [n] of sampled rows, by their ids [n]. Those of rows that have been overwritten are ignored."""
+        if not self._tells_ids:
+            return
+        slots = ids % self.capacity
+        there = self._ids(slots) == ids
+        if not there.all():
+            slots, td = slots[there], td[there]
+        self._sampler.update(slots, td)
 
 
 class StreamTable:

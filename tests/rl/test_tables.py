@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actorrl.rl.tables import ReplayTable, StreamTable
+from actorrl.rl.windows import NStepWindow, Step
 
 LAYOUT = np.dtype([("number", np.int64), ("double", np.float32, (2,))], align=True)
 
@@ -110,3 +111,63 @@ def test_a_stream_hands_out_each_row_once_and_in_order(plan):
 def test_no_capacity_is_refused():
     with pytest.raises(ValueError, match="capacity must be at least 1 row, found 0"):
         table(0)
+
+
+def test_one_row_may_come_as_a_tuple():
+    replay = table(3)
+    with pytest.raises(TypeError, match="one row as a tuple has no names"):
+        replay.add((0, [0, 0]))
+    for number in range(5):
+        replay.add(rows(number, 1)) if number == 0 else replay.add((number, [number, 2 * number]))
+
+    batch = replay.sample(100).batch
+    assert set(batch["number"]) == {2, 3, 4}
+    assert (batch["double"][:, 1] == 2 * batch["number"]).all()
+    with pytest.raises(ValueError, match="tuple"):
+        replay.add((1,))
+
+
+def test_rows_of_another_byte_layout_are_fitted():
+    packed = np.array([(3, [3, 6])], [("double", np.float64, (2,)), ("number", np.int32)][::-1])
+    replay = table(4)
+    replay.add(rows(1, 1))
+    replay.add(packed)
+    replay.add(np.concatenate([rows(5, 2), rows(9, 2)])[::2])  # not contiguous
+
+    assert set(replay.sample(200).batch["number"]) == {1, 3, 5, 9}
+
+
+@pytest.mark.parametrize("capacity", [5, 8, 64])
+@pytest.mark.parametrize("n_steps", [1, 3, 5])
+def test_no_row_reaches_across_an_episode_an_environment_or_the_write_head(n_steps, capacity):
+    """Random episodes in three environments, through the window into a ring that wraps, against brute force."""
+    rng, gamma = np.random.default_rng(n_steps), 0.9
+    window, replay = NStepWindow(n_steps, gamma), table(capacity)
+    steps: dict[tuple[int, int, int], tuple[float, bool, bool]] = {}  # (environment, episode, time): how it went
+    now = [[environment, 0, 0] for environment in range(3)]
+    for _ in range(300):
+        environment = int(rng.integers(3))
+        where = now[environment]
+        reward, terminated = float(rng.integers(-9, 10)), bool(rng.random() < 0.1)
+        truncated = not terminated and bool(rng.random() < 0.1)
+        steps[tuple(where)] = reward, terminated, truncated
+        after = [where[0], where[1], where[2] + 1]
+        window.add(Step(environment, np.float32(where), 0, {}, reward, np.float32(after), terminated, truncated))
+        now[environment] = [where[0], where[1] + 1, 0] if terminated or truncated else after
+        if (made := window.take()) is not None:
+            replay.add(made)
+        if (sample := replay.sample(20)) is None:
+            continue
+        for row in zip(*sample.batch.values(), strict=True):
+            observation, _, reward_sum, observation_next, discount = row
+            environment, episode, time = map(int, observation)
+            expected, j = 0.0, 0
+            while j < n_steps:
+                reward, terminated, truncated = steps[environment, episode, time + j]
+                expected += gamma**j * reward
+                j += 1
+                if terminated or truncated:
+                    break
+            assert observation_next.tolist() == [environment, episode, time + j]
+            assert reward_sum == pytest.approx(expected, rel=1e-5, abs=1e-5)
+            assert discount == pytest.approx(0.0 if terminated else gamma**j)
