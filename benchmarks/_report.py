@@ -23,7 +23,19 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-VERSIONS = ["actorrl", "pyzmq", "numpy", "torch", "gymnasium", "stable-baselines3", "ray", "xoscar"]
+VERSIONS = [
+    "actorrl",
+    "pyzmq",
+    "numpy",
+    "torch",
+    "gymnasium",
+    "stable-baselines3",
+    "tianshou",
+    "torchrl",
+    "cpprb",
+    "ray",
+    "xoscar",
+]
 
 
 def options(doc: str, *, rounds: int = 5) -> argparse.Namespace:
