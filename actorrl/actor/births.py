@@ -18,6 +18,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from . import threads
 from .control import Client
 from .launch import start_nursery
 
@@ -95,7 +96,7 @@ class Births:
         """Have an actor's process made or found: (actor, process, pid). ValueError as the nursery says."""
         wish = {
             **wish,
-            "environment": dict(os.environ),
+            "environment": {**os.environ, **threads.unasked(wish["options"].get("env"))},
             "cwd": _working_directory(),
             "path": [entry for entry in sys.path if isinstance(entry, str)],
             "preload": [name for name in HEAVY if name in sys.modules],

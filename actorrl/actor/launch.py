@@ -17,9 +17,10 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+from .threads import ONE_THREAD
+
 __all__ = ["Child", "fork_worker", "lifeline", "needs_fresh_start", "start_nursery", "start_worker"]
 
-ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS"), "1")
 READ_AT_IMPORT = (
     *("OMP_", "MKL_", "OPENBLAS_", "KMP_", "GOMP_", "NUMEXPR_", "BLIS_", "VECLIB_", "CUDA_", "TORCH", "PYTORCH_"),
     *("NPY_", "SDL_", "PYGAME_", "PYTHON", "LD_", "MALLOC_", "GLIBC_", "ATEN_", "ZMQ_"),

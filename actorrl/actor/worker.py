@@ -14,8 +14,8 @@ import sys
 from mmap import mmap
 from typing import NamedTuple, NoReturn
 
-from . import dynamo
-from .launch import ONE_THREAD, lifeline
+from . import dynamo, threads
+from .launch import lifeline
 from .status import SIZE, Page
 
 __all__ = ["Settings", "forked", "fresh"]
@@ -43,8 +43,9 @@ class Settings(NamedTuple):
 
     def variables(self) -> dict[str, str]:
         """The environment variables of the process."""
-        threads = {key: str(self.threads or 1) for key in ONE_THREAD}
-        return {**threads, **self.environment} if self.threads is None else {**self.environment, **threads}
+        if self.threads is None:
+            return self.environment
+        return {**self.environment, **dict.fromkeys(threads.ONE_THREAD, str(self.threads))}
 
 
 def forked(settings: Settings) -> None:
@@ -87,7 +88,7 @@ def _settle_in(settings: Settings) -> None:
         pass  # the driver's directory is gone: stay where we are
     if settings.cpus and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, settings.cpus)
-    _limit_threads(settings.threads or 1)
+    threads.allow(settings.threads or 1)
     dynamo.install()
     from .processes import ProcessEngine
 
@@ -108,15 +109,3 @@ def _keep_last_words(page: Page) -> None:
         return write(text)
 
     stream.write = write_and_keep  # type: ignore[method-assign]
-
-
-def _limit_threads(threads: int) -> None:
-    torch = sys.modules.get("torch")
-    if torch is not None:
-        torch.set_num_threads(threads)
-    if threads > 1 and "numpy" in sys.modules:
-        try:
-            import threadpoolctl
-        except ImportError:
-            return
-        threadpoolctl.threadpool_limits(threads)
