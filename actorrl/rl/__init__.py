@@ -5,7 +5,7 @@
     windows         steps become transition rows               tables: where rows wait; samplers, removers and
                                                                rate_limiter: which rows, and when (sum_tree: how fast)
     cadence         which updates are due                      practice: explorer + table + learner in one process
-    adapters        PerStep, StepAgent                         spaces, seeding, schedules
+    adapters        PerStep, StepAgent                         spaces, seeding, schedules, exploration
     dqn, qlearning  the algorithms                             networks, acting, losses, returns, flat: their parts
 
 Names are imported on first use: the tabular ones and the environments need no torch.

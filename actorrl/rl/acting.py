@@ -1,4 +1,4 @@
-"""Q-functions for acting: a small MLP in numpy, anything else in torch. Configs make them, `EpsilonGreedy` calls them.
+"""Q-functions for acting: a small MLP in numpy, anything else in torch. Configs make them, `ValuePolicy` calls them.
 
 Which of the two is a fixed rule of layer sizes, never timed: the same run acts the same way everywhere.
 """
@@ -10,11 +10,11 @@ import copy
 import torch
 from torch import nn
 
-from actorrl.rl.epsilon_greedy import QFunction
 from actorrl.rl.networks import Dueling
 from actorrl.rl.nouns import Array
 from actorrl.rl.numpy_mlp import NumpyMLP
 from actorrl.rl.plain_mlp import is_plain
+from actorrl.rl.value_policy import QFunction
 
 NUMPY_WEIGHTS = 1 << 18
 """Our own MLPs of at most so many weights act in numpy."""
@@ -33,6 +33,20 @@ class TorchQ:
     def __call__(self, observations: Array) -> Array:
         with torch.inference_mode():
             return self._module(torch.as_tensor(observations)).numpy()
+
+
+class MeanOfQuantiles:
+    """Q(s, a) as the mean of the action's quantiles: a function to [B, n · N] makes one to [B, n]."""
+
+    def __init__(self, quantile_function: QFunction, quantiles: int) -> None:
+        self._function, self._quantiles = quantile_function, quantiles
+
+    def set_weights(self, weights: dict[str, Array]) -> None:
+        self._function.set_weights(weights)
+
+    def __call__(self, observations: Array) -> Array:
+        z = self._function(observations)
+        return z.reshape(len(z), -1, self._quantiles).mean(-1)
 
 
 def weights_of(module: nn.Module) -> dict[str, Array]:

@@ -44,7 +44,8 @@ class Updates:
         if sample is None:
             self.owed = 0
             return
-        updated = self.parts.learner.update(sample.batch)
+        batch = sample.batch if sample.weight is None else {**sample.batch, "weight": sample.weight}
+        updated = self.parts.learner.update(batch)
         if updated.td is not None and sample.ids is not None:
             self.parts.table.update_priorities(sample.ids, updated.td)
         if updated.metrics:

@@ -65,6 +65,21 @@ class Dueling(nn.Module):
         return self.value(x) + advantage - advantage.mean(-1, keepdim=True)
 
 
+class DuelingQuantiles(nn.Module):
+    """`Dueling` for each of N quantiles: z_j(s, a) = V_j(s) + A_j(s, a) − mean_a A_j(s, a)."""
+
+    def __init__(self, width: int, outputs: int, quantiles: int) -> None:
+        super().__init__()
+        self.quantiles = quantiles
+        self.value = nn.Linear(width, quantiles)
+        self.advantage = nn.Linear(width, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Features [B, width] to [B, n · N], the quantiles of each action side by side."""
+        advantage = self.advantage(x).unflatten(1, (-1, self.quantiles))
+        return (self.value(x)[:, None] + advantage - advantage.mean(1, keepdim=True)).flatten(1)
+
+
 class Network(nn.Module):
     """Embedder, middle and head in a row."""
 
@@ -95,17 +110,26 @@ def make_middle(width: int, hidden_sizes: Sequence[int]) -> tuple[nn.Module, int
     return nn.Sequential(*layers), width
 
 
+def make_head(width: int, outputs: int, dueling: bool = False, quantiles: int = 1) -> nn.Module:
+    """From features [B, width] to [B, outputs]."""
+    if not dueling:
+        return nn.Linear(width, outputs)
+    return Dueling(width, outputs) if quantiles == 1 else DuelingQuantiles(width, outputs, quantiles)
+
+
 def make_network(
     space: gymnasium.Space,
     outputs: int,
     *,
     hidden_sizes: Sequence[int] = (64, 64),
     dueling: bool = False,
+    quantiles: int = 1,
     network: NetworkMaker | None = None,
     seed: int | None = None,
 ) -> nn.Module:
     """A network from encoded observations of `space` to `outputs` numbers, float32.
 
+    A dueling head needs to know how many of the outputs, the `quantiles`, belong to one action.
     Weights are drawn from `seed` without touching torch's global generator. Raises TypeError where `network` returns
     something else than an nn.Module.
     """
@@ -119,5 +143,4 @@ def make_network(
             return made
         embedder, width = make_embedder(space)
         middle, width = make_middle(width, hidden_sizes)
-        head = Dueling(width, outputs) if dueling else nn.Linear(width, outputs)
-        return Network(embedder, middle, head)
+        return Network(embedder, middle, make_head(width, outputs, dueling, quantiles))

@@ -48,7 +48,7 @@ class Sample(NamedTuple):
 
     batch: dict[str, Array]
     ids: Array | None = None  # [B]
-    weight: Array | None = None  # f32 [B]
+    weight: Array | None = None  # f32 [B]; learners find it in the batch, as "weight"
 
 
 @runtime_checkable

@@ -12,8 +12,12 @@ from actorrl.rl.networks import Dueling, Network
 
 
 def is_plain(module: nn.Module) -> bool:
-    """Whether the module is one of our own without convolutions."""
-    return type(module) is Network and isinstance(module.embedder, nn.Identity)
+    """Whether the module is one of our own, without convolutions, with a linear or dueling head."""
+    return (
+        type(module) is Network
+        and isinstance(module.embedder, nn.Identity)
+        and isinstance(module.head, (nn.Linear, Dueling))
+    )
 
 
 class PlainMLP:

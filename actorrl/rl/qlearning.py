@@ -14,12 +14,13 @@ import numpy as np
 from gymnasium.spaces import Box, Discrete
 
 from actorrl.rl import seeding
-from actorrl.rl.epsilon_greedy import EpsilonGreedy
+from actorrl.rl.exploration import EpsilonGreedy
 from actorrl.rl.nouns import Array, Cadence, Parts, Updated
 from actorrl.rl.ranges import require
 from actorrl.rl.schedules import Linear
 from actorrl.rl.spaces import Encoder, require_actions
 from actorrl.rl.tables import StreamTable
+from actorrl.rl.value_policy import ValuePolicy
 
 DEFAULT_TOTAL_STEPS = 100_000
 MOST_STATES = 10_000_000
@@ -88,7 +89,7 @@ class QLearningConfig:
         total = self.total_steps or DEFAULT_TOTAL_STEPS
         epsilon = Linear(self.exploration_initial_eps, self.exploration_final_eps, self.exploration_fraction * total)
         return Parts(
-            EpsilonGreedy(TableQ(values), epsilon, first),
+            ValuePolicy(TableQ(values), EpsilonGreedy(epsilon), first),
             QLearner(values, Linear(self.learning_rate, self.learning_rate_final, total), first),
             StreamTable(),
             Cadence(),

@@ -18,3 +18,11 @@ def require(config: Any, kind: str, *names: str) -> None:
         value = getattr(config, name)
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not _RANGES[kind](value):
             raise ValueError(f"{type(config).__name__}: {name} must be a number {kind}, found {value!r}")
+
+
+def require_one_of(config: Any, name: str, *known: str) -> None:
+    """Raise ValueError where a field of the config is none of the words it may be."""
+    value = getattr(config, name)
+    if value not in known:
+        words = ", ".join(f'"{word}"' for word in known[:-1])
+        raise ValueError(f'{type(config).__name__}: {name} must be {words} or "{known[-1]}", found {value!r}')

@@ -230,7 +230,7 @@ def test_the_same_seed_gives_the_same_numbers_and_another_seed_others():
         ("gamma", 1.5, "gamma must be a number between 0 and 1, found 1.5"),
         ("batch_size", "many", "batch_size must be a number positive, found 'many'"),
         ("gradient_steps", 0, "gradient_steps must be at least 1, or -1"),
-        ("loss", "l1", 'loss must be "huber" or "mse", found \'l1\''),
+        ("loss", "l1", 'loss must be "td", "mse", "quantile" or "huber", found \'l1\''),
     ],
 )
 def test_a_value_out_of_range_is_refused(field, value, sentence):

@@ -102,7 +102,7 @@ def test_a_network_of_the_users_own_must_be_a_module():
 
 
 @each_head
-@pytest.mark.parametrize("loss", ["huber", "mse"])
+@pytest.mark.parametrize("loss", ["td", "mse"])
 def test_the_gradient_written_out_is_autograds(dueling, loss):
     module = small(dueling)
     flat = FlatParameters(module)

@@ -1,4 +1,6 @@
-"""The policy of value-based agents: the best action, with probability ε a random one. DQN and Q-learning build it."""
+"""The policy of value-based agents: the best action, or what its exploration makes of the values. DQN and Q-learning
+build it.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +8,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from actorrl.rl.exploration import Exploration
 from actorrl.rl.nouns import Acted, Array
-from actorrl.rl.schedules import Linear
 
 
 class QFunction(Protocol):
@@ -22,19 +24,21 @@ class QFunction(Protocol):
         ...
 
 
-class EpsilonGreedy:
+class ValuePolicy:
     """Acts on Q-values; implements `Policy`, picklable.
 
     Args:
         q: Q-values [B, n] of observations [B, *o].
-        epsilon: the probability of a random action as a function of the agent's own environment steps.
+        exploration: chooses where exploring.
         first: the number of the first action, where a Discrete space does not start at 0.
         average: acts in place of `q` where not exploring: its slow average, whose weights come under "average.".
             One update can turn the greedy action of states whose actions are worth nearly the same; averages stay.
     """
 
-    def __init__(self, q: QFunction, epsilon: Linear, first: int = 0, average: QFunction | None = None) -> None:
-        self.q, self.epsilon, self.first, self.average = q, epsilon, first, average
+    def __init__(
+        self, q: QFunction, exploration: Exploration, first: int = 0, average: QFunction | None = None
+    ) -> None:
+        self.q, self.exploration, self.first, self.average = q, exploration, first, average
         self.version = 0
 
     def initial_state(self, B: int) -> tuple[()]:
@@ -54,20 +58,8 @@ class EpsilonGreedy:
         q = self.q(observations) if explore or self.average is None else self.average(observations)
         if action_mask is not None:
             q = np.where(action_mask, q, -np.inf)
-        action = q.argmax(-1)
-        if explore:
-            epsilon = self.epsilon(step)
-            for i in range(len(action)):
-                if rng.random() < epsilon:
-                    action[i] = self._random(q[i], rng, action_mask is not None)
+        action = self.exploration.choose(q, step, rng) if explore else q.argmax(-1)
         return Acted(action + self.first if self.first else action, state, {"q": q})
-
-    @staticmethod
-    def _random(q: Array, rng: np.random.Generator, masked: bool) -> int:
-        if not masked:
-            return int(rng.integers(len(q)))
-        legal = np.flatnonzero(q > -np.inf)
-        return int(rng.choice(legal if len(legal) else len(q)))
 
     def set_weights(self, weights: dict[str, Array], version: int) -> None:
         self.q.set_weights(weights)
@@ -76,5 +68,5 @@ class EpsilonGreedy:
         self.version = version
 
     def metrics(self, step: int) -> dict[str, float]:
-        """ε at a step count."""
-        return {"epsilon": self.epsilon(step)}
+        """ε, or the temperature, at a step count."""
+        return self.exploration.metrics(step)
