@@ -3,6 +3,7 @@
 
 PYTHON ?= python3
 VENV ?= .venv
+SCRIPTS ?= $(notdir $(basename $(wildcard benchmarks/[!_]*.py)))
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check install -qq -c constraints.txt
 SETUP = setup.cfg pyproject.toml constraints.txt
@@ -40,7 +41,8 @@ bench-smoke: $(VENV)/.ready
 	set -e; for script in benchmarks/[!_]*.py; do $(BIN)/python $$script --quick; done
 
 bench: $(VENV)/.ready
-	set -e; for script in benchmarks/[!_]*.py; do $(BIN)/python $$script; done
+	set -e; for name in $(SCRIPTS); do $(BIN)/python benchmarks/$$name.py; done
+	$(BIN)/python benchmarks/_tables.py
 
 clean:
 	rm -rf $(VENV) .nox build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

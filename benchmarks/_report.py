@@ -38,12 +38,16 @@ VERSIONS = [
 ]
 
 
-def options(doc: str, *, rounds: int = 5) -> argparse.Namespace:
-    """The command line of a benchmark; `doc` is its docstring and becomes the help text."""
+def options(
+    doc: str, *, rounds: int = 5, more: Callable[[argparse.ArgumentParser], None] | None = None
+) -> argparse.Namespace:
+    """The command line of a benchmark; `doc` is its docstring and becomes the help text, `more` adds options."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="one short round, to see that it runs; no result")
     parser.add_argument("--rounds", type=int, help=f"interleaved rounds, {rounds} unless told; medians are reported")
     parser.add_argument("--out", type=Path, help="folder for the JSON and the picture")
+    if more is not None:
+        more(parser)
     chosen = parser.parse_args()
     chosen.rounds = chosen.rounds or (1 if chosen.quick else rounds)
     chosen.out = chosen.out or HERE / "results" / ("quick" if chosen.quick else "")
@@ -106,7 +110,13 @@ def table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> s
     return "\n".join([title, "", line(header), rule, *map(line, rows)])
 
 
-def save(out: Path, name: str, results: dict[str, Any], draw: Callable[[Any], None]) -> None:
+def save(
+    out: Path,
+    name: str,
+    results: dict[str, Any],
+    draw: Callable[[Any], None],
+    size: tuple[float, float] = (9, 5),
+) -> None:
     """Write NAME.json, and NAME.png drawn by `draw(figure)` where matplotlib is installed; print where they are."""
     out.mkdir(parents=True, exist_ok=True)
     (out / f"{name}.json").write_text(json.dumps(results, indent=1) + "\n")
@@ -119,7 +129,7 @@ def save(out: Path, name: str, results: dict[str, Any], draw: Callable[[Any], No
     matplotlib.use("Agg")
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9, 5), dpi=120, layout="constrained")
+    figure = Figure(figsize=size, dpi=120, layout="constrained")
     draw(figure)
     figure.supxlabel(textwrap.fill(described(results["machine"]), 150), fontsize=7, color="0.4")
     figure.savefig(out / f"{name}.png")

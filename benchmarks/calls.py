@@ -1,250 +1,226 @@
-"""What a message costs, beside a raw pyzmq echo between two processes in the same run.
+"""What a message costs: calls and tells of a tiny method, beside the raw socket and other runtimes.
 
-Measured, each as the median over interleaved rounds (raw, actor, raw, actor, ...), with the ratio taken inside each
-round because the machine's speed drifts between them:
+    sync call       one call, its answer fetched before the next; the median of many. "One core": both processes,
+                    and what they start, share one, so that the scheduler decides nothing; "free": it decides
+    actor → actor   the same between two actors
+    pipelined       calls sent one after the other, then all answers fetched
+    tells           one-way messages, until the last has been handled
+    a burst         calls of 8 actors at once to one `@batched` method: how often its handler ran
 
-    round trip     one call, its answer fetched before the next: p50 and p99, microseconds
-    pipelined      many calls sent, then all answers fetched: calls per second
-    tells          many one-way messages, until the last has been handled: messages per second
-    spawn 1, 8     from asking for 1 more (8 more) actors until each has answered a call: milliseconds.
-                   The raw side starts Python processes that import zmq and echo
-    memory         proportional set size of an actor's process, megabytes, after it has answered
-
-The raw side is a PAIR socket over ipc and 8-byte frames that nobody pickles: what a message costs where there are no
-actors, methods, futures or errors. Only the ratios travel to another machine.
+Raw pyzmq is a PUSH/PULL pair per direction over ipc and a pickle of what a call has to say: the floor of every
+runtime here. Its pipelined calls are one-way as well, as the answers of a runtime travel together.
 """
 
 from __future__ import annotations
 
-import os
+import asyncio
 import statistics
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-import _report
-import zmq
+import _peers
+from _contest import Row, contender, run
 
-from actorrl import fetch, shutdown, startat, stop
-
-PAYLOAD = b"12345678"
-ROWS = {
-    "p50": ("round trip p50", "µs"),
-    "p99": ("round trip p99", "µs"),
-    "pipelined": ("pipelined calls", "/s"),
-    "tells": ("tells", "/s"),
-    "spawn 1": ("spawn 1 actor", "ms"),
-    "spawn 8": ("spawn 8 actors", "ms"),
-    "memory": ("memory per actor (PSS)", "MB"),
-}
+RAW = "raw pyzmq"
+ROWS = [
+    Row("sync pinned", "sync call, one core", "µs", (RAW, "sync pinned"), must="≤ 1.5 ×", aim="≤ 1.3 ×"),
+    Row("sync", "sync call, free", "µs", (RAW, "sync")),
+    Row("actor pinned", "actor → actor, one core", "µs", ("actorrl", "sync pinned"), must="≤ 1.2 ×", aim="≤ 1.1 ×"),
+    Row("pipelined", "pipelined calls", "/s", (RAW, "pipelined"), must="≥ 0.3 ×", aim="≥ 1 ×"),
+    Row("tells", "tells", "/s", (RAW, "tells"), must="≥ 0.75 ×", aim="≥ 1.5 ×"),
+    Row("batches", "64 calls of 8 actors at once: handler runs", "", must="a few, not 64"),
+]
 
 
-class Echo:
-    """The smallest actor: it answers with what it got."""
+class Adder:
+    def __init__(self) -> None:
+        self.value = 0
 
-    def echo(self, payload: bytes) -> bytes:
-        return payload
+    def add(self, n: int) -> int:
+        self.value += n
+        return self.value
 
-    def pid(self) -> int:
-        return os.getpid()
-
-
-class RawEcho:
-    """The other side: a process that echoes frames, except empty ones, which it counts and swallows."""
-
-    def __init__(self, folder: str, number: int) -> None:
-        address = f"ipc://{folder}/{number}"
-        self.socket = zmq.Context.instance().socket(zmq.PAIR)
-        self.socket.set_hwm(0)
-        self.socket.bind(address)
-        self.process = subprocess.Popen([sys.executable, __file__, "--raw-echo", address])
-
-    def call(self, payload: bytes) -> bytes:
-        self.socket.send(payload)
-        return self.socket.recv()
-
-    def close(self) -> None:
-        self.socket.send(b"bye")
-        self.process.wait()
-        self.socket.close(linger=0)
+    def get(self) -> int:
+        return self.value
 
 
-def raw_echo(address: str) -> None:
-    """The program of the raw side's child."""
-    socket = zmq.Context.instance().socket(zmq.PAIR)
-    socket.set_hwm(0)
-    socket.connect(address)
-    while (frame := socket.recv()) != b"bye":
-        if frame:
-            socket.send(frame)
-
-
-def percentiles(call: Callable[[], Any], n: int) -> tuple[float, float]:
-    """p50 and p99 of n calls, microseconds."""
+def median_us(call: Callable[[], Any], n: int) -> float:
+    """The median of n calls, after some to warm up."""
     for _ in range(n // 10):
         call()
     times = []
+    clock = time.perf_counter
     for _ in range(n):
-        start = time.perf_counter()
+        start = clock()
         call()
-        times.append((time.perf_counter() - start) * 1e6)
-    cuts = statistics.quantiles(times, n=100)
-    return cuts[49], cuts[98]
+        times.append(clock() - start)
+    return statistics.median(times) * 1e6
 
 
-def seconds(work: Callable[[], Any]) -> float:
-    """How long it took."""
+def rate(n: int, work: Callable[[], Any]) -> float:
+    """How many a second when `work` does n, after a warming one."""
+    work()
     start = time.perf_counter()
     work()
-    return time.perf_counter() - start
+    return n / (time.perf_counter() - start)
 
 
-def memory(pid: int) -> float:
-    """Proportional set size of a process, megabytes; NaN where the system does not tell."""
-    try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().split("\n")
-    except OSError:
-        return float("nan")
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("Pss:"))
+def sizes(quick: bool) -> tuple[int, int]:
+    """(sync calls, calls in a burst)"""
+    return (500, 2_000) if quick else (5_000, 10_000)
 
 
-def measure_raw(echo: RawEcho, folder: str, n: int) -> dict[str, float]:
-    """One round of the raw side."""
-
-    def pipelined() -> None:
-        for _ in range(n):
-            echo.socket.send(PAYLOAD)
-        for _ in range(n):
-            echo.socket.recv()
-
-    def tells() -> None:
-        for _ in range(n):
-            echo.socket.send(b"")
-        echo.call(PAYLOAD)
-
-    def spawn(k: int) -> float:
-        def start() -> None:
-            started.extend(RawEcho(folder, 1 + i) for i in range(k))
-            for one in started:
-                one.call(PAYLOAD)
-
-        started: list[RawEcho] = []
-        took = seconds(start)
-        for one in started:
-            one.close()
-        return took * 1e3
-
-    p50, p99 = percentiles(lambda: echo.call(PAYLOAD), n // 4)
-    return {
-        "p50": p50,
-        "p99": p99,
-        "pipelined": n / seconds(pipelined),
-        "tells": n / seconds(tells),
-        "spawn 1": spawn(1),
-        "spawn 8": spawn(8),
-        "memory": memory(echo.process.pid),
-    }
+@contender(RAW, pinned=True)
+def raw_pinned(quick: bool) -> dict[str, float]:
+    raw = _peers.RawPyzmq()
+    found = {"sync pinned": median_us(lambda: raw.call(("add", 1)), sizes(quick)[0])}
+    raw.close()
+    return found
 
 
-def measure_actor(echo: Any, n: int) -> dict[str, float]:
-    """One round of the actor side."""
+@contender("actorrl", pinned=True)
+def actorrl_pinned(quick: bool) -> dict[str, float]:
+    from actorrl import fetch, shutdown, startat
 
-    def pipelined() -> None:
-        fetch([echo.echo(PAYLOAD) for _ in range(n)])
+    class Caller:
+        def __init__(self, other: Any) -> None:
+            self.other = other
 
-    def tells() -> None:
-        for _ in range(n):
-            echo.echo.tell(PAYLOAD)
-        fetch(echo.echo(PAYLOAD))
+        def median(self, n: int) -> float:
+            return median_us(lambda: fetch(self.other.add(1)), n)
 
-    def spawn(k: int) -> float:
-        def start() -> None:
-            started.extend(startat(None, Echo) for _ in range(k))
-            fetch([one.echo(PAYLOAD) for one in started])
-
-        started: list[Any] = []
-        took = seconds(start)
-        for one in started:
-            stop(one)
-        return took * 1e3
-
-    p50, p99 = percentiles(lambda: fetch(echo.echo(PAYLOAD)), n // 4)
-    return {
-        "p50": p50,
-        "p99": p99,
-        "pipelined": n / seconds(pipelined),
-        "tells": n / seconds(tells),
-        "spawn 1": spawn(1),
-        "spawn 8": spawn(8),
-        "memory": memory(fetch(echo.pid())),
-    }
-
-
-def ratio(name: str, raw: dict[str, float], actor: dict[str, float]) -> float:
-    """How many times dearer the actor is: above 1 costs more than raw, whatever the unit."""
-    return raw[name] / actor[name] if name in ("pipelined", "tells") else actor[name] / raw[name]
-
-
-def draw(figure: Any, ratios: dict[str, float]) -> None:
-    """Bars: the cost of each thing as a multiple of the raw echo's."""
-    axes = figure.subplots()
-    labels = [ROWS[name][0] for name in ratios]
-    values = list(ratios.values())
-    colors = ["#4477aa" if value <= 1 else "#ee8866" for value in values]
-    axes.barh(labels, [value - 1 for value in values], left=1, color=colors, height=0.6)
-    for label, value in zip(labels, values, strict=True):
-        axes.text(0.98, label, f"×{value:.2f}", transform=axes.get_yaxis_transform(), ha="right", va="center")
-    axes.axvline(1, color="0.3", linewidth=1.5)
-    axes.set_xscale("log")
-    axes.set_xlim(min(0.2, *values) / 1.2, max(5, *values) * 2.5)
-    axes.set_xticks([0.25, 0.5, 1, 2, 5, 10], ["¼", "½", "1 = raw", "2", "5", "10"])
-    axes.minorticks_off()
-    axes.invert_yaxis()
-    axes.set_xlabel("cost of an actor as a multiple of a raw pyzmq echo's (left is cheaper)")
-    axes.set_title("What a message costs", loc="left")
-    axes.spines[["top", "right"]].set_visible(False)
-
-
-def main() -> None:
-    chosen = _report.options(__doc__)
-    n = 400 if chosen.quick else 10_000
-    where = _report.machine()
-    raws, actors = [], []
-    with tempfile.TemporaryDirectory() as folder:
-        raw, actor = RawEcho(folder, 0), startat(None, Echo)
-        raw.call(PAYLOAD), fetch(actor.echo(PAYLOAD))
-        for number in range(chosen.rounds):
-            print(f"round {number + 1} of {chosen.rounds}", file=sys.stderr)
-            raws.append(measure_raw(raw, folder, n))
-            actors.append(measure_actor(actor, n))
-        raw.close()
+    n, _ = sizes(quick)
+    adder = startat(None, Adder)
+    caller = startat(None, Caller, adder)
+    found = {"sync pinned": median_us(lambda: fetch(adder.add(1)), n), "actor pinned": fetch(caller.median(n))}
     shutdown()
+    return found
 
-    ratios = _report.medians([{name: ratio(name, r, a) for name in ROWS} for r, a in zip(raws, actors, strict=True)])
-    raw_median, actor_median = _report.medians(raws), _report.medians(actors)
-    low_high = _report.spread(actors)
-    rows = [
-        [
-            f"{label}, {unit}",
-            f"{raw_median[name]:,.1f}" if unit != "/s" else f"{raw_median[name]:,.0f}",
-            f"{actor_median[name]:,.1f}" if unit != "/s" else f"{actor_median[name]:,.0f}",
-            "{:,.0f}–{:,.0f}".format(*low_high[name]),
-            f"{ratios[name]:.2f}",
-        ]
-        for name, (label, unit) in ROWS.items()
-    ]
-    title = f"Medians of {chosen.rounds} interleaved rounds; {_report.described(where)}"
-    print(_report.table(title, ["", "raw pyzmq", "actorrl", "min–max", "times raw's cost"], rows))
-    results = {"machine": where, "rounds": chosen.rounds, "n": n, "raw": raws, "actor": actors, "ratio": ratios}
-    _report.save(chosen.out, "calls", results, lambda figure: draw(figure, ratios))
+
+@contender("multiprocessing.Pipe", pinned=True)
+def pipe_pinned(quick: bool) -> dict[str, float]:
+    pipe = _peers.Pipe()
+    found = {"sync pinned": median_us(lambda: pipe.call(("add", 1)), sizes(quick)[0])}
+    pipe.close()
+    return found
+
+
+@contender(RAW)
+def raw_free(quick: bool) -> dict[str, float]:
+    n, many = sizes(quick)
+    raw = _peers.RawPyzmq()
+
+    def tells() -> None:
+        for _ in range(many):
+            raw.tell(("add", 1))
+        raw.told()
+
+    found = {"sync": median_us(lambda: raw.call(("add", 1)), n), "tells": rate(many, tells)}
+    raw.close()
+    return {**found, "pipelined": found["tells"]}
+
+
+@contender("actorrl")
+def actorrl_free(quick: bool) -> dict[str, float]:
+    from actorrl import fetch, shutdown, startat
+
+    n, many = sizes(quick)
+    adder = startat(None, Adder)
+
+    def tells() -> None:
+        tell = adder.add.tell
+        for _ in range(many):
+            tell(1)
+        fetch(adder.get())
+
+    found = {
+        "sync": median_us(lambda: fetch(adder.add(1)), n),
+        "pipelined": rate(many, lambda: fetch([adder.add(1) for _ in range(many)])),
+        "tells": rate(many, tells),
+    }
+    shutdown()
+    return found
+
+
+@contender("actorrl")
+def actorrl_batched(quick: bool) -> dict[str, float]:
+    from actorrl import batched, fetch, shutdown, startat
+
+    class Server:
+        runs = 0
+
+        @batched(max_size=64)
+        def double(self, numbers: list[int]) -> list[int]:
+            self.runs += 1
+            return [2 * number for number in numbers]
+
+        def count(self) -> int:
+            return self.runs
+
+    class Client:
+        def __init__(self, server: Any) -> None:
+            self.server = server
+
+        def burst(self, n: int) -> int:
+            return sum(fetch([self.server.double(i) for i in range(n)]))
+
+    server = startat(None, Server)
+    clients = [startat(None, Client, server) for _ in range(8)]
+    fetch([client.burst(1) for client in clients])
+    before = fetch(server.count())
+    fetch([client.burst(8) for client in clients])
+    found = {"batches": float(fetch(server.count()) - before)}
+    shutdown()
+    return found
+
+
+@contender("multiprocessing.Pipe")
+def pipe_free(quick: bool) -> dict[str, float]:
+    n, _ = sizes(quick)
+    pipe = _peers.Pipe()
+    found = {"sync": median_us(lambda: pipe.call(("add", 1)), n)}
+    pipe.close()
+    return found
+
+
+@contender("Ray", needs=("ray",), slow=True)
+def ray_free(quick: bool) -> dict[str, float]:
+    n, many = 500, 2_000
+    with _peers.ray_running() as ray:
+        adder = ray.remote(num_cpus=0)(Adder).remote()
+        ray.get(adder.add.remote(1))
+
+        def tells() -> None:
+            for _ in range(many):
+                adder.add.remote(1)
+            ray.get(adder.get.remote())
+
+        return {
+            "sync": median_us(lambda: ray.get(adder.add.remote(1)), n),
+            "pipelined": rate(many, lambda: ray.get([adder.add.remote(1) for _ in range(many)])),
+            "tells": rate(many, tells),
+        }
+
+
+@contender("xoscar", needs=("xoscar",), slow=True)
+def xoscar_free(quick: bool) -> dict[str, float]:
+    async def measure() -> dict[str, float]:
+        pool, adder = await _peers.xoscar_actors(Adder)
+        times = []
+        for _ in range(1_000):
+            start = time.perf_counter()
+            await adder.add(1)
+            times.append(time.perf_counter() - start)
+        many = 2_000
+        start = time.perf_counter()
+        await asyncio.gather(*[adder.add(1) for _ in range(many)])
+        took = time.perf_counter() - start
+        await pool.stop()
+        return {"sync": statistics.median(times) * 1e6, "pipelined": many / took}
+
+    return asyncio.run(measure())
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--raw-echo"]:
-        raw_echo(sys.argv[2])
-    else:
-        main()
+    run(__doc__, ROWS)
