@@ -225,6 +225,33 @@ def test_calls_of_several_actors_share_a_batch(server: ActorRef[Server], gate: G
         stop(client)
 
 
+@only_processes
+def test_a_burst_of_64_calls_of_8_actors_runs_the_handler_a_few_times(server: ActorRef[Server], gate: Gate):
+    class Client:
+        def __init__(self, server: Any) -> None:
+            self.server = server
+
+        def send(self, numbers: list[int]) -> None:
+            self.futures = [self.server.double(n) for n in numbers]
+
+        def receive(self) -> list[int]:
+            return fetch(self.futures)
+
+    clients = [startat(None, Client, server) for _ in range(8)]
+    server.wait.tell(gate)
+    gate.entered()
+    fetch([client.send(list(range(8 * n, 8 * n + 8))) for n, client in enumerate(clients)])
+    gate.open()
+
+    answers = fetch([client.receive() for client in clients])
+    assert [n for mine in answers for n in mine] == list(range(0, 128, 2))
+    batches = fetch(server.seen())
+    assert sorted(n for batch in batches for n in batch) == list(range(64))
+    assert len(batches) <= 8, "each caller's calls travel together, and what has arrived is one batch"
+    for client in clients:
+        stop(client)
+
+
 @only_inline
 def test_inline_what_a_handler_queues_is_one_batch(engine: str):
     class Busy(Server):
