@@ -6,7 +6,9 @@
                                                                rate_limiter: which rows, and when (sum_tree: how fast)
     cadence         which updates are due                      practice: explorer + table + learner in one process
     adapters        PerStep, StepAgent                         spaces, seeding, schedules, exploration
-    dqn, qlearning  the algorithms                             networks, acting, losses, returns, flat: their parts
+    dqn, sac, td3,  the algorithms                             networks, acting, losses, squashed, actor_critic,
+    qlearning                                                  value_policy, box_policy, returns, flat: their parts
+    catch           a pixel environment to try them on
 
 Names are imported on first use: the tabular ones and the environments need no torch.
 """
@@ -18,8 +20,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from actorrl.rl.adapters import PerStep, StepAgent
+    from actorrl.rl.catch import Catch
     from actorrl.rl.dqn import DQNConfig
     from actorrl.rl.environments import LocalEnvironments
+    from actorrl.rl.exploration import Boltzmann, EpsilonGreedy, GaussianNoise, epsilon_ladder
     from actorrl.rl.explorer import Episode, Explorer, Progress
     from actorrl.rl.lanes import Arrival, InlineLanes
     from actorrl.rl.nouns import Acted, Cadence, Parts, Sample, Stepped, Updated
@@ -27,21 +31,27 @@ if TYPE_CHECKING:
     from actorrl.rl.qlearning import QLearningConfig
     from actorrl.rl.rate_limiter import OtherSideGone, RateLimiter
     from actorrl.rl.removers import AtRandom, Oldest
+    from actorrl.rl.sac import SACConfig
     from actorrl.rl.samplers import Fifo, Prioritized, Uniform
     from actorrl.rl.spaces import Encoder
     from actorrl.rl.tables import ReplayTable, StreamTable
+    from actorrl.rl.td3 import TD3Config
     from actorrl.rl.windows import NStepWindow
 
 _HOMES = {
     "Acted": "nouns",
     "Arrival": "lanes",
     "AtRandom": "removers",
+    "Boltzmann": "exploration",
     "Cadence": "nouns",
+    "Catch": "catch",
     "DQNConfig": "dqn",
     "Encoder": "spaces",
     "Episode": "explorer",
+    "EpsilonGreedy": "exploration",
     "Explorer": "explorer",
     "Fifo": "samplers",
+    "GaussianNoise": "exploration",
     "InlineLanes": "lanes",
     "LocalEnvironments": "environments",
     "NStepWindow": "windows",
@@ -55,24 +65,31 @@ _HOMES = {
     "QLearningConfig": "qlearning",
     "RateLimiter": "rate_limiter",
     "ReplayTable": "tables",
+    "SACConfig": "sac",
     "Sample": "nouns",
     "StepAgent": "adapters",
     "Stepped": "nouns",
     "StreamTable": "tables",
+    "TD3Config": "td3",
     "Uniform": "samplers",
     "Updated": "nouns",
+    "epsilon_ladder": "exploration",
 }
 
 __all__ = [
     "Acted",
     "Arrival",
     "AtRandom",
+    "Boltzmann",
     "Cadence",
+    "Catch",
     "DQNConfig",
     "Encoder",
     "Episode",
+    "EpsilonGreedy",
     "Explorer",
     "Fifo",
+    "GaussianNoise",
     "InlineLanes",
     "LocalEnvironments",
     "NStepWindow",
@@ -86,12 +103,15 @@ __all__ = [
     "QLearningConfig",
     "RateLimiter",
     "ReplayTable",
+    "SACConfig",
     "Sample",
     "StepAgent",
     "Stepped",
     "StreamTable",
+    "TD3Config",
     "Uniform",
     "Updated",
+    "epsilon_ladder",
 ]
 
 

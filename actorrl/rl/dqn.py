@@ -19,7 +19,7 @@ from actorrl.rl.exploration import Boltzmann, EpsilonGreedy
 from actorrl.rl.networks import NetworkMaker, make_network
 from actorrl.rl.nouns import Cadence, Parts
 from actorrl.rl.ranges import require, require_one_of
-from actorrl.rl.samplers import Prioritized
+from actorrl.rl.samplers import replay_sampler
 from actorrl.rl.schedules import Linear
 from actorrl.rl.spaces import Encoder, require_actions, require_observations
 from actorrl.rl.tables import ReplayTable
@@ -124,7 +124,7 @@ class DQNConfig:
             ReplayTable(
                 self.buffer_size,
                 seeding.generator(seed, seeding.TABLE),
-                sampler=Prioritized(beta=Linear(0.4, 1.0, updates)) if self.prioritized else None,
+                sampler=replay_sampler(self.prioritized, updates),
             ),
             Cadence(self.learning_starts, self.train_freq, self.burst, self.batch_size),
             self.n_steps,

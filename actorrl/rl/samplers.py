@@ -107,6 +107,11 @@ class Prioritized:
         self._tree.set(slots, priority)
 
 
+def replay_sampler(prioritized: bool, updates: float) -> Sampler:
+    """The sampler that configs mean by `prioritized`; β reaches 1 after so many updates."""
+    return Prioritized(beta=Linear(0.4, 1.0, updates)) if prioritized else Uniform()
+
+
 class Fifo:
     """The oldest unread rows, each once and in order; what is overwritten before it is read is lost.
 

@@ -243,8 +243,10 @@ def test_every_field_of_a_config_is_documented_and_there_are_not_too_many():
     import inspect
 
     from actorrl.rl.qlearning import QLearningConfig
+    from actorrl.rl.sac import SACConfig
+    from actorrl.rl.td3 import TD3Config
 
-    for config in (DQNConfig, QLearningConfig):
+    for config in (DQNConfig, QLearningConfig, SACConfig, TD3Config):
         (tree,) = ast.parse(inspect.getsource(config)).body
         for i, node in enumerate(tree.body):
             if isinstance(node, ast.AnnAssign) and "ClassVar" not in ast.unparse(node.annotation):

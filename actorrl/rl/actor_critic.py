@@ -1,0 +1,186 @@
+"""What the learners of SAC and TD3 have in common: an actor, two critics, their slow copies, and how they are saved.
+
+observation ─► embedder ─┬─► middle ─► head ─► Q        (twice; each its own)
+                 action ─┘
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import gymnasium
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from actorrl.rl.acting import weights_of
+from actorrl.rl.flat import FlatAdam, FlatParameters
+from actorrl.rl.networks import NetworkMaker, make_embedder, make_middle, make_network
+from actorrl.rl.nouns import Array
+
+
+class Critic(nn.Module):
+    """Q(s, a) of encoded observations [B, *o] and normalised actions [B, a]."""
+
+    def __init__(self, embedder: nn.Module, width: int, actions: int, hidden_sizes: Sequence[int]) -> None:
+        super().__init__()
+        self.embedder = embedder
+        self.middle, width = make_middle(width + actions, hidden_sizes)
+        self.head = nn.Linear(width, 1)
+
+    def forward(self, observation: Tensor, action: Tensor) -> Tensor:
+        """Values [B]."""
+        joined = torch.cat([self.embedder(observation), action], 1)
+        return self.head(self.middle(joined)).squeeze(1)
+
+
+class Critics(nn.Module):
+    """Several critics of the same state and action."""
+
+    def __init__(self, critics: Sequence[Critic]) -> None:
+        super().__init__()
+        self.critics = nn.ModuleList(critics)
+
+    def forward(self, observation: Tensor, action: Tensor) -> Tensor:
+        """Values [critics, B]."""
+        return torch.stack([critic(observation, action) for critic in self.critics])
+
+
+def make_actor_critics(
+    space: gymnasium.Space,
+    outputs: int,
+    actions: int,
+    *,
+    hidden_sizes: Sequence[int],
+    network: NetworkMaker | None,
+    seed: int,
+) -> tuple[nn.Module, Critics]:
+    """An actor from encoded observations to `outputs` numbers, and two critics. Weights are drawn from `seed`.
+
+    The user's `network` makes the actor, and for each critic what embeds an observation: with as many outputs as the
+    first of `hidden_sizes`, which our own layers then take together with the action.
+    """
+    actor = make_network(space, outputs, hidden_sizes=hidden_sizes, network=network, seed=seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed + 1)
+        critics = []
+        for _ in range(2):
+            if network is None:
+                embedder, width = make_embedder(space)
+            else:
+                width = hidden_sizes[0]
+                embedder = make_network(space, width, network=network)
+            critics.append(Critic(embedder, width, actions, hidden_sizes))
+    return actor, Critics(critics)
+
+
+class Trained:
+    """A module with its parameters in one vector, and Adam over them; picklable."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self.module: Any = module
+        self.flat = FlatParameters(module)
+        self.adam = FlatAdam(self.flat)
+
+    def descend(self, loss: Tensor, learning_rate: float) -> None:
+        """One step down the gradient of `loss` in this module alone."""
+        self.flat.gradient.zero_()
+        loss.backward(inputs=[p for p in self.module.parameters() if p.requires_grad])
+        self.adam.step(learning_rate)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Weights and moments, as copies."""
+        adam = {f"adam.{name}": value for name, value in self.adam.state_dict().items()}
+        return {**{name: weight.copy() for name, weight in weights_of(self.module).items()}, **adam}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take back what `state_dict` gave."""
+        load_weights(self.module, {name: value for name, value in state.items() if not name.startswith("adam.")})
+        self.adam.load_state_dict({name[5:]: value for name, value in state.items() if name.startswith("adam.")})
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"module": self.module, "adam": self.adam.state_dict()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # Views into one vector would not come back as such: rebuild them.
+        self.__init__(state["module"])  # type: ignore[misc]
+        self.adam.load_state_dict(state["adam"])
+
+
+class SlowCopy:
+    """A copy of a trained module that follows it: θ' += τ (θ − θ'); picklable."""
+
+    def __init__(self, module: nn.Module, trained: Trained) -> None:
+        module.load_state_dict(trained.module.state_dict())
+        self._arrange(module)
+
+    def _arrange(self, module: nn.Module) -> None:
+        self.module: Any = module.requires_grad_(False)
+        self._flat = FlatParameters(module)
+
+    def follow(self, trained: Trained, tau: float) -> None:
+        """Move a part `tau` of the way; buffers (running statistics) are copied."""
+        self._flat.values.lerp_(trained.flat.values, tau)
+        for mine, theirs in zip(self.module.buffers(), trained.module.buffers(), strict=True):
+            mine.copy_(theirs)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The weights, as copies."""
+        return {name: weight.copy() for name, weight in weights_of(self.module).items()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take back what `state_dict` gave."""
+        load_weights(self.module, state)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"module": self.module}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._arrange(state["module"])
+
+
+class Noise:
+    """Standard normal numbers from a generator of its own; picklable, and saved like a part."""
+
+    def __init__(self, seed: int) -> None:
+        self._generator = torch.Generator().manual_seed(seed)
+
+    def __call__(self, rows: int, width: int) -> Tensor:
+        """float32 [rows, width]."""
+        return torch.randn((rows, width), generator=self._generator)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the generator stands."""
+        return {"state": self._generator.get_state().numpy().copy()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take back what `state_dict` gave."""
+        self._generator.set_state(torch.as_tensor(np.asarray(state["state"])))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.state_dict()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._generator = torch.Generator()
+        self.load_state_dict(state)
+
+
+def load_weights(module: nn.Module, weights: dict[str, Array]) -> None:
+    """Load weights by name from arrays."""
+    module.load_state_dict({name: torch.as_tensor(np.asarray(value)) for name, value in weights.items()})
+
+
+def joined_state(updates: int, parts: dict[str, Any]) -> dict[str, Any]:
+    """The states of named parts under flat names, with the count of updates."""
+    return {"updates": updates} | {
+        f"{part}.{name}": value for part, owner in parts.items() for name, value in owner.state_dict().items()
+    }
+
+
+def load_joined_state(state: dict[str, Any], parts: dict[str, Any]) -> int:
+    """Give each part its state back; returns the count of updates."""
+    for part, owner in parts.items():
+        prefix = f"{part}."
+        owner.load_state_dict({name[len(prefix) :]: v for name, v in state.items() if name.startswith(prefix)})
+    return int(state["updates"])

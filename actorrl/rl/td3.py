@@ -1,0 +1,214 @@
+"""TD3: the config a user writes, and the learner it builds. `train` calls `build`, `Updates` the learner.
+
+Fujimoto et al. 2018, "Addressing function approximation error in actor-critic methods": two critics of which the
+smaller counts, an actor that moves less often than they do, and target actions with a little noise.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import ClassVar
+
+import gymnasium
+import numpy as np
+import torch
+from gymnasium.spaces import Box
+from torch import nn
+
+from actorrl.rl import seeding
+from actorrl.rl.acting import q_function, weights_of
+from actorrl.rl.actor_critic import (
+    Critics,
+    Noise,
+    SlowCopy,
+    Trained,
+    joined_state,
+    load_joined_state,
+    make_actor_critics,
+)
+from actorrl.rl.box_policy import BoxPolicy, BoxScale, require_bounds
+from actorrl.rl.dqn_learner import METRICS_EVERY
+from actorrl.rl.exploration import GaussianNoise
+from actorrl.rl.networks import NetworkMaker
+from actorrl.rl.nouns import Array, Cadence, Parts, Updated
+from actorrl.rl.ranges import require
+from actorrl.rl.samplers import replay_sampler
+from actorrl.rl.schedules import Linear
+from actorrl.rl.spaces import Encoder, require_actions, require_observations
+from actorrl.rl.squashed import clipped_target, critics_loss, smoothed
+from actorrl.rl.tables import ReplayTable
+
+DEFAULT_TOTAL_STEPS = 100_000
+
+
+@dataclass(frozen=True)
+class TD3Config:
+    """Twin delayed deep deterministic policy gradient, for Box actions and any observation that flattens."""
+
+    learning_rate: float = 1e-3
+    """Adam's step size for actor and critics at the start."""
+    learning_rate_final: float = 3e-4
+    """Adam's step size when `total_steps` are over; it falls in a straight line."""
+    gamma: float = 0.99
+    """Discount per environment step."""
+    n_steps: int = 1
+    """Rewards summed before bootstrapping."""
+    policy_delay: int = 2
+    """Updates of the critics per update of the actor and of all targets."""
+    target_policy_noise: float = 0.2
+    """Standard deviation of the noise on target actions, of which the range is −1 to 1."""
+    target_noise_clip: float = 0.5
+    """The most it may be."""
+    exploration_noise: float = 0.1
+    """Standard deviation of the noise on actions taken, of which the range is −1 to 1."""
+    reward_scale: float = 1.0
+    """Rewards are multiplied by this before learning."""
+    hidden_sizes: tuple[int, ...] = (128, 128)
+    """Widths of the fully connected layers of actor and critics."""
+    network: NetworkMaker | None = None
+    """A callable (observation_space, outputs) -> nn.Module: makes the actor, and what embeds a critic's observation."""
+    batch_size: int = 128
+    """Rows per update."""
+    buffer_size: int = 300_000
+    """Rows kept for replay; the oldest goes first."""
+    prioritized: bool = False
+    """Replay rows in proportion to |TD error|^0.6; β rises from 0.4 to 1 over the updates of `total_steps`."""
+    learning_starts: int = 1_000
+    """Environment steps before the first update, taken with uniformly random actions."""
+    train_freq: int = 1
+    """Environment steps from one burst of updates to the next."""
+    gradient_steps: int = 1
+    """Updates per burst; -1 for as many as environment steps."""
+    tau: float = 0.005
+    """How far the targets move each time the actor is updated."""
+    total_steps: int | None = None
+    """The steps that schedules stretch over; None for those `train` is given (100,000 in a loop of your own)."""
+
+    on_policy: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        require(self, "positive", "learning_rate", "batch_size", "buffer_size", "train_freq", "n_steps", "reward_scale")
+        require(self, "positive", "policy_delay")
+        require(self, "not negative", "learning_starts", "learning_rate_final")
+        require(self, "not negative", "target_policy_noise", "target_noise_clip", "exploration_noise")
+        require(self, "between 0 and 1", "gamma", "tau")
+        if self.gradient_steps < 1 and self.gradient_steps != -1:
+            raise ValueError(f"gradient_steps must be at least 1, or -1 for one per step, found {self.gradient_steps}")
+
+    def encoder(self, observation_space: gymnasium.Space) -> Encoder:
+        """What makes an array of an observation for this algorithm; ValueError where the space does not fit."""
+        require_observations(observation_space, "TD3Config")
+        return Encoder(observation_space)
+
+    def build(self, observation_space: gymnasium.Space, action_space: gymnasium.Space, seed: int | None) -> Parts:
+        """Policy, learner and table; ValueError where a space does not fit."""
+        encoder = self.encoder(observation_space)
+        require_actions(action_space, "TD3Config")
+        assert isinstance(action_space, Box)
+        require_bounds(action_space, "TD3Config")
+        scale = BoxScale(action_space)
+        actor, critics = make_actor_critics(
+            encoder.encoded_space,
+            scale.size,
+            scale.size,
+            hidden_sizes=self.hidden_sizes,
+            network=self.network,
+            seed=seeding.integer(seed, seeding.LEARNER),
+        )
+        burst = self.train_freq if self.gradient_steps == -1 else self.gradient_steps
+        updates = max(1.0, (self.total_steps or DEFAULT_TOTAL_STEPS) / self.train_freq * burst)
+        noise = GaussianNoise(self.exploration_noise)
+        return Parts(
+            BoxPolicy(q_function(actor), scale, noise=noise, random_steps=self.learning_starts),
+            TD3Learner(self, actor, critics, scale, updates, seeding.integer(seed, seeding.LEARNER, 1)),
+            ReplayTable(
+                self.buffer_size,
+                seeding.generator(seed, seeding.TABLE),
+                sampler=replay_sampler(self.prioritized, updates),
+            ),
+            Cadence(self.learning_starts, self.train_freq, burst, self.batch_size),
+            self.n_steps,
+            self.gamma,
+            encoder,
+        )
+
+
+class TD3Learner:
+    """Moves both critics towards clipped targets, and every few updates the actor towards what the first prefers.
+
+    Args:
+        config: the hyperparameters.
+        actor: outputs [B, a] of observations, of which tanh is the action.
+        critics: value normalised actions.
+        scale: of the rows' actions.
+        total_updates: that the learning rate falls over.
+        seed: of the noise on target actions.
+    """
+
+    def __init__(
+        self, config: TD3Config, actor: nn.Module, critics: Critics, scale: BoxScale, total_updates: float, seed: int
+    ) -> None:
+        self._config, self._scale = config, scale
+        self._rate = Linear(config.learning_rate, config.learning_rate_final, total_updates)
+        self._actor, self._critics = Trained(actor), Trained(critics)
+        self._slow_actor = SlowCopy(copy.deepcopy(actor), self._actor)
+        self._slow_critics = SlowCopy(copy.deepcopy(critics), self._critics)
+        self._noise = Noise(seed)
+        self._updates = 0
+        self._figures: dict[str, float] = {}
+
+    def update(self, batch: dict[str, Array]) -> Updated:
+        """One gradient step on rows [B]. `td` is target − the critics' mean, float32 [B]."""
+        config = self._config
+        action = torch.from_numpy(self._scale.into(batch["action"]))
+        rows = {name: torch.from_numpy(values) for name, values in batch.items() if name != "action"}
+        observation, rate = rows["observation"], self._rate(self._updates)
+        target = self._targets(rows)
+        q = self._critics.module(observation, action)
+        critics = critics_loss(q, target, rows.get("weight"))
+        self._critics.descend(critics, rate)
+
+        self._updates += 1
+        if self._updates % config.policy_delay == 0:
+            chosen = self._actor.module(observation).tanh()
+            actor = -self._critics.module.critics[0](observation, chosen).mean()
+            self._actor.descend(actor, rate)
+            self._slow_actor.follow(self._actor, config.tau)
+            self._slow_critics.follow(self._critics, config.tau)
+            self._figures = {"actor_loss": actor.item()}
+        td = (target - q.detach().mean(0)).numpy()
+        if self._updates % METRICS_EVERY:
+            return Updated({}, td)
+        figures = {"loss": critics.item(), "q": q.mean().item(), "td": float(np.abs(td).mean()), "learning_rate": rate}
+        return Updated({**figures, **self._figures}, td)
+
+    @torch.no_grad()
+    def _targets(self, rows: dict[str, torch.Tensor]) -> torch.Tensor:
+        observation, config = rows["observation_next"], self._config
+        action = self._slow_actor.module(observation).tanh()
+        noise = self._noise(*action.shape)
+        action = smoothed(action, noise, config.target_policy_noise, config.target_noise_clip)
+        q = self._slow_critics.module(observation, action)
+        return clipped_target(rows["reward"] * config.reward_scale, rows["discount"], q)
+
+    def get_weights(self) -> dict[str, Array]:
+        """Views of the actor's live weights by name: copy what you keep."""
+        return weights_of(self._actor.module)
+
+    def _parts(self) -> dict[str, Trained | SlowCopy | Noise]:
+        return {
+            "actor": self._actor,
+            "critics": self._critics,
+            "target_actor": self._slow_actor,
+            "target_critics": self._slow_critics,
+            "noise": self._noise,
+        }
+
+    def state_dict(self) -> dict[str, Array | int]:
+        """Every network, Adam's moments, the noise and the count of updates, as copies."""
+        return joined_state(self._updates, self._parts())
+
+    def load_state_dict(self, state: dict[str, Array | int]) -> None:
+        """Take back what `state_dict` gave."""
+        self._updates = load_joined_state(state, self._parts())
