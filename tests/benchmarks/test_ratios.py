@@ -41,7 +41,7 @@ LIMITS = {
     "pipelined calls beside a raw one-way push": Limit("calls", "pipelined", (RAW, "pipelined"), least=0.1),
     "tells beside a raw one-way push": Limit("calls", "tells", (RAW, "tells"), least=0.25),
     "an array there and back beside two memcpys": Limit("arrays", "10 MB", (MEMCPY, "10 MB"), least=0.08),
-    "1 actor more beside a Python process": Limit("spawn", "one", (RAW, "one"), most=0.7),
+    "1 actor more beside a Python process": Limit("spawn", "one", (RAW, "one"), most=0.55),
     "8 actors more beside 1": Limit("spawn", "eight", (OURS, "one"), most=24),
 }
 
