@@ -32,7 +32,7 @@ def draw(figure: Any, results: dict[str, Any]) -> None:
     for number, (row, bars) in enumerate(panels):
         beside = rows[number // COLUMNS]
         _panel(axes.flat[number], row, bars, slots=max(len(others) for _, others in beside))
-    figure.suptitle(results["title"], x=0.01, ha="left", fontsize=12, fontweight="bold")
+    figure.suptitle(results["title"].replace("`", "").rstrip("."), x=0.01, ha="left", fontsize=12, fontweight="bold")
 
 
 def _panels(results: dict[str, Any]) -> list[tuple[dict[str, Any], list[tuple[str, list[float]]]]]:
@@ -42,9 +42,10 @@ def _panels(results: dict[str, Any]) -> list[tuple[dict[str, Any], list[tuple[st
     found = []
     for row in results["rows"]:
         bars = [(name, measured[name][row["key"]]) for name in dict.fromkeys(names) if row["key"] in measured[name]]
-        if row["against"] and row["against"][0] == OURS:  # beside another row of ours: show that one
-            label = next(other["label"] for other in results["rows"] if other["key"] == row["against"][1])
-            bars += [(label, measured[OURS][key]) for key in row["against"][1:] if key in measured.get(OURS, {})]
+        if row["against"] and row["against"][1] != row["key"]:  # beside another row: show that one
+            name, key = row["against"]
+            label = name if name != OURS else next(other["label"] for other in results["rows"] if other["key"] == key)
+            bars += [(label, columns[key]) for columns in [measured.get(name, {})] if bars and key in columns]
         if bars:
             found.append((row, bars))
     return found
