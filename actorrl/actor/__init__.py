@@ -23,7 +23,8 @@ from .batched import batched
 from .context import cancelled, current
 from .engine import ActorInfo
 from .future import Future
-from .later import group, share
+from .group import group
+from .later import share
 from .placement import Spawner, startat
 from .ref import ActorRef
 from .remote import RemoteFunction, remote

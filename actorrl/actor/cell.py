@@ -11,7 +11,6 @@ import asyncio
 import inspect
 import threading
 from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .batched import batching, deal, gather
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 __all__ = ["Cell", "Outcome"]
 
 Decode = Callable[[Envelope], tuple[Any, tuple[Any, ...], dict[str, Any]]]
-Asked = Callable[[Envelope], bool]
 
 
 class Outcome(NamedTuple):
@@ -56,8 +54,8 @@ class Cell:
 
     def born(self) -> None:
         """Let the next actor of the place be constructed: this one is, or its constructor waits for others."""
-        birth, self.birth = self.birth, None
-        if birth is not None:
+        if self.birth is not None:
+            birth, self.birth = self.birth, None
             birth.release()
 
     def construct(self, factory: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -71,22 +69,24 @@ class Cell:
         self.batched = {name: mark.max_size for name, mark in marks.items()}
         self.waits = {name: mark.max_wait for name, mark in marks.items() if mark.max_wait}
 
-    def handle(self, run: list[Envelope], decode: Decode, asked: Asked) -> list[Outcome]:
-        """Handle one envelope, or a batch of one batched method. Errors become outcomes; SystemExit is raised."""
-        if run[0].method in self.batched and not run[0].function:
-            return self._handle_batch(run, decode, asked)
-        envelope = run[0]
-        before = here.cell, here.asked
-        here.cell, here.asked = self, partial(asked, envelope)  # `inside`, without its price on every message
+    def handle(self, envelope: Envelope, decode: Decode) -> tuple[Any, BaseException | None]:
+        """Handle one message: its value, or its error. SystemExit is raised. The thread is `inside` this cell."""
         try:
-            function, args, kwargs = decode(envelope)
-            return [Outcome(envelope, self._apply(envelope.method, function, args, kwargs))]
+            if envelope.plain and not envelope.function:
+                result = self._method(envelope.method)(*envelope.body)
+            else:
+                function, args, kwargs = decode(envelope)
+                if function is not None:
+                    result = self._function(function)(self.state, *args, **kwargs)
+                else:
+                    result = self._method(envelope.method)(*args, **kwargs)
+            if type(result) not in PLAIN:
+                result = self._finished(envelope.method, result)
+            return result, None
         except SystemExit:
             raise
         except BaseException as error:
-            return [Outcome(envelope, None, error)]
-        finally:
-            here.cell, here.asked = before
+            return None, error
 
     def stopped(self) -> None:
         """Run the object's `on_stop`, if it has one."""
@@ -101,15 +101,8 @@ class Cell:
             if self._loop is not None:
                 self._loop.close()
 
-    def _apply(self, name: str, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if function is not None:
-            call: Callable[..., Any] = self._function(function)
-            args = (self.state, *args)
-        else:
-            call = self._method(name)
-        result = call(*args, **kwargs)
-        if type(result) in PLAIN:
-            return result
+    def _finished(self, name: str, result: Any) -> Any:
+        """What a handler's result comes to: a coroutine is awaited, a generator refused."""
         if inspect.iscoroutine(result):
             return self._run_coroutine(result)
         if inspect.isgenerator(result) or inspect.isasyncgen(result):
@@ -121,28 +114,29 @@ class Cell:
     def _function(self, function: Any) -> Callable[..., Any]:
         if not isinstance(function, RemoteFunction):
             return function  # type: ignore[no-any-return]
-        expected = expected_types(function)
-        if expected and not isinstance(self.state, expected):
-            raise TypeError(mismatch(function, expected, type(self.state).__qualname__))
+        kind = type(self.state)
+        if not function.fits(kind):
+            raise TypeError(mismatch(function, expected_types(function), kind.__qualname__))
         return function.__wrapped__
 
     def _method(self, name: str) -> Callable[..., Any]:
         try:
             found = getattr(self.state, name)
+            if callable(found):
+                return found  # type: ignore[no-any-return]
         except AttributeError as error:
             if hasattr(type(self.state), name):
                 raise
             kind = type(self.state).__qualname__
             public = [key for key in dir(type(self.state)) if not key.startswith("_")]
             raise AttributeError(f"{kind} has no method {name!r}; it has {', '.join(public) or 'none'}") from error
-        if not callable(found):
-            kind = type(self.state).__qualname__
-            raise TypeError(
-                f"{kind}.{name} is a field or property, not a method: read it with a @remote function of the {kind}"
-            )
-        return found  # type: ignore[no-any-return]
+        kind = type(self.state).__qualname__
+        raise TypeError(
+            f"{kind}.{name} is a field or property, not a method: read it with a @remote function of the {kind}"
+        )
 
-    def _handle_batch(self, run: list[Envelope], decode: Decode, asked: Asked) -> list[Outcome]:
+    def handle_batch(self, run: list[Envelope], decode: Decode) -> list[Outcome]:
+        """The same for a run of messages of one batched method."""
         outcomes: dict[int, Outcome] = {}
         calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
         live: list[int] = []
@@ -154,9 +148,8 @@ class Cell:
             except Exception as error:
                 outcomes[index] = Outcome(envelope, None, error)
         name = run[0].method
-        with inside(self, lambda: all(asked(envelope) for envelope in run)):
-            for index, value, failure in self._results(name, calls):
-                outcomes[live[index]] = Outcome(run[live[index]], value, failure)
+        for index, value, failure in self._results(name, calls):
+            outcomes[live[index]] = Outcome(run[live[index]], value, failure)
         return [outcomes[index] for index in range(len(run))]
 
     def _results(self, name: str, calls: list[Any]) -> list[tuple[int, Any, BaseException | None]]:

@@ -50,6 +50,16 @@ class Encoded:
     def __init__(self, data: bytes, buffers: Sequence[Any] = (), defines: Sequence[str] = ()) -> None:
         self.data, self.buffers, self.defines = data, buffers, defines
 
+    def sealed(self) -> Encoded:
+        """The same with its large buffers copied: from now on the sender may change its arrays."""
+        self.buffers = [bytearray(buffer) for buffer in self.buffers]
+        return self
+
+    @property
+    def size(self) -> int:
+        """How many bytes it brings."""
+        return len(self.data) + sum(memoryview(buffer).nbytes for buffer in self.buffers)
+
 
 def encode(value: Any, known: set[str] | None = None) -> Encoded:
     """Pickle `value` for a process that already has the definitions in `known`.
@@ -133,7 +143,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         if key is None:
             _register_module(obj)
         elif key in self._known or key in self.defines:
-            return _find, (key,)
+            return find_definition, (key,)
         recipe = super().reducer_override(obj)
         if recipe is NotImplemented:
             _by_name.add(obj)
@@ -150,7 +160,13 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         return _define, (key, make, args), (key, setter, state), None, None, _set_state
 
 
-def _find(key: str) -> Any:
+def key_of(obj: Any) -> str | None:
+    """The key under which a class or function has crossed, or arrived; None if it has not."""
+    return _keys.get(obj)
+
+
+def find_definition(key: str) -> Any:
+    """The class or function that a key names here. UnpicklingError if it has not arrived."""
     obj = _objects.get(key, _own.get(key))
     if obj is None:
         raise pickle.UnpicklingError(f"the definition {key} has not arrived in this process, or failed to load")

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from ..errors import ActorDied
 from .faults import decode_error
 
-__all__ = ["End", "died", "signal_name"]
+__all__ = ["End", "died", "exit_code", "signal_name"]
 
 
 class End(NamedTuple):
@@ -89,3 +89,10 @@ def _about(end: End, call: str | None, started: bool | None) -> str:
     if started is None:
         return f"; whether the call {call!r} had started is not known"
     return f"; the call {call!r} had {'started' if started else 'not started'}"
+
+
+def exit_code(error: SystemExit) -> int:
+    """The exit code of a process that ends with `error`, as Python has it."""
+    if error.code is None:
+        return 0
+    return error.code if isinstance(error.code, int) else 1

@@ -65,11 +65,26 @@ class Engine(Protocol):
     token: str
     """Names this system; refs of another one are refused."""
 
+    @property
+    def troubled(self) -> bool:
+        """Whether `raise_failures` may have something to raise."""
+
     def spawn(self, spawn: Spawn) -> ActorRef[Any]: ...
 
-    def call(self, call: Call) -> Future[Any]: ...
+    def call(
+        self, ref: ActorRef[Any], method: str, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Future[Any]:
+        """Send a message; with a `function`, it is applied to the actor's object in place of a method."""
 
-    def tell(self, call: Call) -> None: ...
+    def tell(
+        self, ref: ActorRef[Any], method: str, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
+        """The same, one way."""
+
+    def call_group(
+        self, refs: Sequence[ActorRef[Any]], method: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> list[Future[Any]]:
+        """The same call to many actors, with one message per process."""
 
     def block(self, future: Future[Any], deadline: float | None) -> None: ...
 
@@ -96,6 +111,7 @@ class Engine(Protocol):
 class _Active:
     engine: Engine | None = None
     pid = 0
+    forked = False  # this process is a fork of the engine's
     closed = False  # an explicit shutdown came before
     start: Callable[[], Engine] | None = None  # set by system.py: starts the default
 
@@ -103,9 +119,17 @@ class _Active:
 active = _Active()
 
 
+def _reset_after_fork() -> None:
+    active.forked = active.engine is not None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_reset_after_fork)
+
+
 def install(new: Engine | None, *, closed: bool = False) -> None:
     """Make `new` the running engine of this process, or none."""
-    active.engine, active.pid, active.closed = new, os.getpid(), closed
+    active.engine, active.pid, active.closed, active.forked = new, os.getpid(), closed, False
 
 
 def engine(*, spawning: bool = False) -> Engine:
@@ -116,7 +140,7 @@ def engine(*, spawning: bool = False) -> Engine:
     """
     found = active.engine
     if found is not None:
-        if active.pid != os.getpid():
+        if active.forked:
             raise RuntimeError(
                 "this process was forked from one that uses actorrl and cannot use its actors: "
                 "spawn an actor instead of forking, or start the fork before the system"

@@ -13,13 +13,14 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 __all__ = [
-    *("BATCH", "BUFFERS", "CALL", "CANCEL", "CREATE", "DEFINES", "ERROR", "FAILURE", "FUNCTION", "GONE"),
+    *("BATCH", "BUFFERS", "CALL", "CANCEL", "CREATE", "DEFINES", "ERROR", "FAILURE", "FUNCTION", "GONE", "GROUP"),
     *("REPLY", "STOP", "WAKE", "Frame", "pack", "pack_batch", "split_batch", "unpack"),
 ]
 
 CALL, CREATE, REPLY, ERROR, CANCEL, STOP, GONE, FAILURE, WAKE, BATCH = range(1, 11)
-FUNCTION, DEFINES, BUFFERS = 1, 2, 4
-"""Flags: the body brings a function; it brings definitions and must be decoded on arrival; buffers follow."""
+FUNCTION, DEFINES, BUFFERS, GROUP = 1, 2, 4, 8
+"""Flags: the body brings a function; it brings definitions and must be decoded on arrival; buffers follow; the
+message is for several actors, which the name lists."""
 _LENGTH = struct.Struct("<I")
 _HEADER = struct.Struct("<BBHIQI")
 _SIZE = _HEADER.size

@@ -21,15 +21,16 @@ from typing import Any
 from ..errors import DeadlockError
 from . import seeds
 from .arguments import encode_call, encode_spawn
-from .cell import Cell
-from .codec import Encoded, decode, encode
-from .context import here
-from .deaths import End, died
+from .cell import Cell, Outcome
+from .codec import decode, encode
+from .context import here, inside
+from .deaths import End, died, exit_code
 from .engine import ActorInfo, Call, Spawn
 from .faults import decode_error, encode_error, error_text
 from .future import DONE, Future
 from .mailbox import Envelope
 from .ref import ActorRef
+from .routes import refusal
 
 __all__ = ["InlineEngine"]
 
@@ -39,9 +40,10 @@ log = logging.getLogger("actorrl")
 class _Resident:
     """A cell and what only this engine knows of it."""
 
-    def __init__(self, cell: Cell, owner: Cell, place: int | None) -> None:
+    def __init__(self, cell: Cell, owner: Cell, place: int | None, bounds: tuple[int, str]) -> None:
         self.cell, self.owner, self.place = cell, owner, place
         self.thread: int | None = None  # whose handler runs it
+        self.bounds = bounds
         self.futures: dict[int, Future[Any]] = {}
         self.watchers: list[Future[Any]] = []
         self.end: End | None = None
@@ -62,14 +64,13 @@ class InlineEngine:
         self._calls = itertools.count(1)
         self._lock = threading.RLock()
         self._moved = threading.Condition(self._lock)
-        self._streams: dict[Any, dict[str, Any]] = {}  # states of the random generators, as on processes:
-        self._stream: Any = None  # one per int place, one per actor without; None is the program's own
+        self._generators = seeds.Streams()  # as on processes: one per int place, one per actor without
         self._root = Cell(ActorRef(self.token, 0, 0, "the program"), "raise", self.seed, ())
 
     # -- spawning and ending ---------------------------------------------------------------------
 
     def spawn(self, spawn: Spawn) -> ActorRef[Any]:
-        body = _sealed(encode_spawn(spawn))
+        body = encode_spawn(spawn).sealed()
         owner = self._owner()
         kind = spawn.factory if isinstance(spawn.factory, type) else None
         name, cls = spawn.options.name, getattr(spawn.factory, "__qualname__", type(spawn.factory).__qualname__)
@@ -80,7 +81,8 @@ class InlineEngine:
             path = (*owner.path, owner.spawned)
             owner.spawned += 1
             owner.children.append(ref)
-            resident = _Resident(Cell(ref, spawn.options.on_failure, self.seed, path), owner, spawn.place)
+            bounds = spawn.options.mailbox, spawn.options.on_full
+            resident = _Resident(Cell(ref, spawn.options.on_failure, self.seed, path), owner, spawn.place, bounds)
             self._residents[ref._actor] = resident
             if name is not None:
                 self._names[name] = ref
@@ -93,7 +95,7 @@ class InlineEngine:
             factory, args, kwargs = decode(body.data, body.buffers, set())
             resident.cell.construct(factory, args, kwargs)
         except BaseException as error:
-            exitcode = _exit_code(error) if isinstance(error, SystemExit) else 1
+            exitcode = exit_code(error) if isinstance(error, SystemExit) else 1
             self._end(resident, "constructor failed", exitcode=exitcode, error=encode_error(error)[0])
 
     def stop(self, ref: ActorRef[Any], timeout: float) -> None:
@@ -151,22 +153,31 @@ class InlineEngine:
 
     # -- messages --------------------------------------------------------------------------------
 
-    def call(self, call: Call) -> Future[Any]:
-        body = _sealed(encode_call(call))
-        future: Future[Any] = Future(self, f"{call.ref._cls}.{call.method}", next(self._calls), call.ref._actor)
-        self._post(call, body, future)
+    def call(
+        self, ref: ActorRef[Any], method: str, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Future[Any]:
+        future: Future[Any] = Future(self, ref._cls, method, ref._actor)
+        future._call_id = next(self._calls)
+        self._post(Call(ref, method, function, args, kwargs), future)
         return future
 
-    def tell(self, call: Call) -> None:
-        self._post(call, _sealed(encode_call(call)), None)
+    def tell(
+        self, ref: ActorRef[Any], method: str, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
+        self._post(Call(ref, method, function, args, kwargs), None)
 
-    def _post(self, call: Call, body: Any, future: Future[Any] | None) -> None:
-        resident = self._resident(call.ref)
+    def call_group(
+        self, refs: Sequence[ActorRef[Any]], method: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> list[Future[Any]]:
+        return [self.call(ref, method, None, args, kwargs) for ref in refs]
+
+    def _post(self, call: Call, future: Future[Any] | None) -> None:
+        body = encode_call(call).sealed()
+        resident, alive = self._resident(call.ref), False
         call_id = future._call_id if future is not None else 0
         with self._lock:
-            alive = resident is not None and resident.end is None
-            if alive:
-                assert resident is not None
+            if resident is not None and resident.end is None:
+                self._check_room(resident, call.method)
                 envelope = Envelope(0, call_id, call.method, call.function is not None, body)
                 alive = resident.cell.mailbox.put(envelope)
                 if alive and future is not None:
@@ -176,6 +187,13 @@ class InlineEngine:
             return
         assert resident is not None
         self._occupy(resident, lambda: None)
+
+    def _check_room(self, resident: _Resident, method: str) -> None:
+        """MailboxFull where the sender asked for it, or sends to itself. Nobody can wait here: others queue."""
+        itself = here.cell is resident.cell
+        limit, on_full = resident.bounds
+        if (itself or on_full == "raise") and len(resident.cell.mailbox) >= limit:
+            raise refusal(resident.cell.ref, len(resident.cell.mailbox), limit, method, itself)
 
     def _refuse(self, call: Call, resident: _Resident | None, future: Future[Any] | None) -> None:
         ref = call.ref
@@ -197,28 +215,19 @@ class InlineEngine:
             if resident.thread is not None or resident.end is not None:
                 return
             resident.thread = threading.get_ident()
-        outer = self._switch(("place", resident.place) if resident.place is not None else resident.cell.ref._actor)
+        place = resident.place
+        outer = self._generators.switch(("place", place) if place is not None else resident.cell.ref._actor)
         try:
             first()
             while resident.end is None and self._next(resident):
                 pass
         finally:
-            self._switch(outer)
+            self._generators.switch(outer)
             with self._moved:
                 resident.thread = None
                 self._moved.notify_all()
         if resident.end is None and len(resident.cell.mailbox):
             self._occupy(resident, lambda: None)
-
-    def _switch(self, stream: Any) -> Any:
-        """Put the global random generators to another stream. The one that was in use."""
-        before = self._stream
-        if stream != before:
-            self._streams[before] = seeds.save()
-            if stream in self._streams:
-                seeds.load(self._streams[stream])
-            self._stream = stream
-        return before
 
     def _next(self, resident: _Resident) -> bool:
         cell = resident.cell
@@ -230,9 +239,9 @@ class InlineEngine:
             return False
         began = time.perf_counter()
         try:
-            outcomes = cell.handle(run, _decode, self._asked(resident))
+            outcomes = self._handle(resident, run)
         except SystemExit as exit_:
-            self._end(resident, "exited", exitcode=_exit_code(exit_), running=run[0].method)
+            self._end(resident, "exited", exitcode=exit_code(exit_), running=run[0].method)
             return False
         resident.busy += time.perf_counter() - began
         resident.handled += len(run)
@@ -240,10 +249,17 @@ class InlineEngine:
             self._answer(resident, *outcome)
         return True
 
+    def _handle(self, resident: _Resident, run: list[Envelope]) -> list[Outcome]:
+        cell, first = resident.cell, run[0]
+        with inside(cell, lambda: all(self._asked(resident, envelope) for envelope in run)):
+            if first.method in cell.batched and not first.function:
+                return cell.handle_batch(run, _decode)
+            return [Outcome(first, *cell.handle(first, _decode))]
+
     def _answer(self, resident: _Resident, envelope: Envelope, value: Any, error: BaseException | None) -> None:
         if error is None and envelope.call_id:
             try:
-                body = _sealed(encode(value))
+                body = encode(value).sealed()
                 value = decode(body.data, body.buffers, set())
             except Exception as failure:
                 label = f"{resident.cell.ref._cls}.{envelope.method}"
@@ -258,12 +274,10 @@ class InlineEngine:
         elif error is not None:
             self._fail(resident, error)
 
-    def _asked(self, resident: _Resident) -> Callable[[Envelope], bool]:
-        def asked(envelope: Envelope) -> bool:
-            future = resident.futures.get(envelope.call_id)
-            return future is not None and future.cancelled()
-
-        return asked
+    def _asked(self, resident: _Resident, envelope: Envelope) -> bool:
+        """Whether whoever sent the envelope has given it up."""
+        future = resident.futures.get(envelope.call_id)
+        return future is not None and future.cancelled()
 
     def _finish(self, resident: _Resident) -> None:
         cell = resident.cell
@@ -310,6 +324,8 @@ class InlineEngine:
                 self._moved.wait(left)
 
     def _runs_on(self, future: Future[Any], thread: int) -> bool:
+        if future._parts:
+            return any(part._state not in DONE and self._runs_on(part, thread) for part in future._parts)
         resident = self._residents.get(future._actor)
         return resident is not None and resident.thread == thread
 
@@ -327,6 +343,10 @@ class InlineEngine:
                     resident.futures.pop(future._call_id, None)
                 self._moved.notify_all()
 
+    @property
+    def troubled(self) -> bool:
+        return bool(self._owner().failures)
+
     def raise_failures(self) -> None:
         owner = self._owner()
         if owner.failures:
@@ -335,7 +355,7 @@ class InlineEngine:
     # -- the rest --------------------------------------------------------------------------------
 
     def watch(self, ref: ActorRef[Any]) -> Future[Any]:
-        future: Future[Any] = Future(self, f"watch({ref!r})", next(self._calls), 0)
+        future: Future[Any] = Future(self, f"watch({ref!r})")
         resident = self._resident(ref)
         if resident is None:
             future._settle(died(End(ref._actor, "system shut down", ref._cls, ref._name, None), None, None))
@@ -375,18 +395,6 @@ class InlineEngine:
         return self._residents.get(ref._actor) if ref._token == self.token else None
 
 
-def _sealed(body: Encoded) -> Encoded:
-    """The body with its large buffers copied: from now on the sender may change its arrays."""
-    body.buffers = [bytearray(buffer) for buffer in body.buffers]
-    return body
-
-
 def _decode(envelope: Envelope) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:
     body = decode(envelope.body.data, envelope.body.buffers, set())
     return body if envelope.function else (None, *body)
-
-
-def _exit_code(error: SystemExit) -> int:
-    if error.code is None:
-        return 0
-    return error.code if isinstance(error.code, int) else 1

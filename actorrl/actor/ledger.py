@@ -14,8 +14,9 @@ from .deaths import End, died
 from .failures import Failures
 from .future import Future
 from .ref import ActorRef
+from .routes import Route
 
-__all__ = ["Ledger", "method_of"]
+__all__ = ["Ledger"]
 
 REMEMBERED = 10_000
 
@@ -26,8 +27,8 @@ class Ledger:
     def __init__(self) -> None:
         self.open: dict[int, Future[Any]] = {}
         self.ends: dict[int, End] = {}
-        self.living: dict[int, tuple[ActorRef[Any], int | None]] = {}
-        """Actors this process has met and not seen end, with the pid where it is known."""
+        self.routes: dict[int, Route] = {}
+        """The ways to the actors that this process has met and not seen end."""
         self.policies: dict[int, str] = {}
         """`on_failure` of the actors that were spawned here."""
         self.failures = Failures()
@@ -48,7 +49,7 @@ class Ledger:
         """Settle a call to an actor that had ended before; whoever fetches it has received the end."""
         if end is self.ends.get(future._actor):  # not of an earlier system, whose numbers mean others
             self.failures.claim(future._actor)
-        future._settle(None, died(end, method_of(future), False))
+        future._settle(None, died(end, future._method, False))
 
     def watch(self, ref: ActorRef[Any], future: Future[Any]) -> None:
         """Settle `future` with the reason when the actor ends, or at once if it has."""
@@ -70,7 +71,9 @@ class Ledger:
             me: the number of this process.
         """
         self.ends[end.actor] = end
-        self.living.pop(end.actor, None)
+        route = self.routes.pop(end.actor, None)
+        if route is not None:
+            route.close()
         self.policies.pop(end.actor, None)
         if len(self.ends) > REMEMBERED:  # of older ones the nursery may still know
             del self.ends[next(iter(self.ends))]
@@ -78,7 +81,7 @@ class Ledger:
         for number, future in list(self.open.items()):
             if future._actor == end.actor and self.close(number) is not None:
                 started = None if end.started is None else number <= end.started.get(me, 0)
-                future._settle(None, died(end, method_of(future), started))
+                future._settle(None, died(end, future._method, started))
                 received += 1
         return received + self._tell_watchers(end)
 
@@ -86,9 +89,9 @@ class Ledger:
         """The system is over: whatever is open fails."""
         for number, future in list(self.open.items()):
             if self.close(number) is not None:
-                end = End(future._actor, "system shut down", future._label.rpartition(".")[0], None, None)
+                end = End(future._actor, "system shut down", future._cls, None, None)
                 future._seen = True  # who ends the system knows that it ends
-                future._settle(None, died(end, method_of(future), None))
+                future._settle(None, died(end, future._method, None))
 
     def _tell_watchers(self, end: End) -> int:
         watchers = self._watchers.pop(end.actor, [])
@@ -96,7 +99,3 @@ class Ledger:
             watcher._settle(died(end, None, None))
         return sum(watcher.receives for watcher in watchers)
 
-
-def method_of(future: Future[Any]) -> str:
-    """The method or function that a future's call names."""
-    return future._label.rpartition(".")[2]

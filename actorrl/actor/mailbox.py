@@ -28,36 +28,44 @@ class Envelope(NamedTuple):
     function: bool
     """Whether the body brings the function along."""
     body: Any
-    """What the engine decodes into the arguments."""
+    """What the engine decodes into the arguments; for a message of plain values the arguments themselves."""
+    plain: bool = False
+    """Whether the body is a tuple of positional arguments that need no decoding."""
+    tally: Any = None
+    """What counts the answers of a group call, where this message is part of one."""
 
 
 class Mailbox:
     """A bounded-by-its-senders FIFO of envelopes with cancellation and batches."""
 
     def __init__(self) -> None:
-        self._queue: deque[Envelope] = deque()
+        self.queue: deque[Envelope] = deque()
+        """For reading, where `len(mailbox)` would be too dear."""
         self._cancelled: set[tuple[int, int]] = set()
-        self._waiting: set[tuple[int, int]] = set()
+        self._taken: dict[int, int] = {}
+        self.skipped: set[int] = set()
+        """Senders of cancelled calls that have left the queue; whoever tells them empties it."""
         self.closed = False
 
     def __len__(self) -> int:
-        return len(self._queue)
+        return len(self.queue)
+
+    def wakes(self) -> bool:
+        """Whether there is something to do: a message, or the end."""
+        return bool(self.queue) or self.closed
 
     def put(self, envelope: Envelope) -> bool:
         """Queue an envelope. False if the mailbox is closed: it will never run."""
         if self.closed:
             return False
-        self._queue.append(envelope)
-        if envelope.call_id:
-            self._waiting.add((envelope.sender, envelope.call_id))
+        self.queue.append(envelope)
         return True
 
     def cancel(self, sender: int, call_id: int) -> bool:
         """Withdraw a queued call. False if it is not queued (running, done or unknown)."""
         key = sender, call_id
-        if key not in self._waiting:
+        if not call_id or key in self._cancelled or not any(one[:2] == key for one in list(self.queue)):
             return False
-        self._waiting.discard(key)
         self._cancelled.add(key)
         return True
 
@@ -67,28 +75,50 @@ class Mailbox:
         Returns:
             A list of one or more envelopes; empty if nothing is queued.
         """
+        queue = self.queue
+        while queue:
+            head = queue[0]
+            if self._cancelled and self._was_cancelled(head):
+                self.skipped.add(self._pop())
+            elif batched and not head.function and head.method in batched:
+                return self._take_run(head.method, batched[head.method])
+            else:
+                self._pop()
+                return [head]
+        self._cancelled.clear()  # of calls that were taken while they were being cancelled
+        return []
+
+    def _take_run(self, method: str, limit: int) -> list[Envelope]:
         run: list[Envelope] = []
-        limit = 1
-        while self._queue and len(run) < limit:
-            head = self._queue[0]
-            if self._was_cancelled(head):
-                self._queue.popleft()
-                continue
-            if not run:
-                limit = (batched or {}).get(head.method, 1) if not head.function else 1
-            elif head.function or head.method != run[0].method:
+        while self.queue and len(run) < limit:
+            head = self.queue[0]
+            cancelled = self._was_cancelled(head)
+            if not cancelled and (head.function or head.method != method):
                 break
-            run.append(self._queue.popleft())
-            self._waiting.discard((head.sender, head.call_id))
+            sender = self._pop()
+            if cancelled:
+                self.skipped.add(sender)
+            else:
+                run.append(head)
         return run
+
+    def _pop(self) -> int:
+        """Take the head off the queue; its sender."""
+        sender = self.queue.popleft()[0]
+        self._taken[sender] = self._taken.get(sender, 0) + 1
+        return sender
+
+    def taken(self, sender: int) -> int:
+        """How many messages of a process have left the queue: taken, or skipped because they were cancelled."""
+        return self._taken.get(sender, 0)
 
     def joinable(self, method: str) -> bool | None:
         """Whether the next envelope would join a batch of `method`; None if nothing is queued."""
-        while self._queue and self._was_cancelled(self._queue[0]):
-            self._queue.popleft()
-        if not self._queue:
+        while self.queue and self._was_cancelled(self.queue[0]):
+            self.skipped.add(self._pop())
+        if not self.queue:
             return None
-        return self._queue[0].method == method and not self._queue[0].function
+        return self.queue[0].method == method and not self.queue[0].function
 
     def close(self) -> None:
         """Refuse everything that is put from now on; what is queued still runs."""
@@ -97,9 +127,9 @@ class Mailbox:
     def drain(self) -> list[Envelope]:
         """Everything still queued and not cancelled, in order; the mailbox is empty and closed afterwards."""
         self.closed = True
-        left = [envelope for envelope in self._queue if not self._was_cancelled(envelope)]
-        self._queue.clear()
-        self._waiting.clear()
+        left = [envelope for envelope in self.queue if not self._was_cancelled(envelope)]
+        while self.queue:
+            self._pop()
         return left
 
     def _was_cancelled(self, envelope: Envelope) -> bool:

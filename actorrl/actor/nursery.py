@@ -148,7 +148,8 @@ class Nursery:
             self._answer(number, request, error if isinstance(error, ValueError) else OSError(str(error)))
             return
         entry = self.registry.add(
-            worker.number, wish["place"], wish["name"], wish["cls"], wish["owner"], number, wish["on_failure"]
+            worker.number, wish["place"], wish["name"], wish["cls"], wish["owner"], number, wish["on_failure"],
+            wish["mailbox"],
         )
         assert worker.child is not None
         self._answer(number, request, None, (entry.actor, worker.number, worker.child.pid))
@@ -162,9 +163,12 @@ class Nursery:
             self._answer(number, request, None, (entry.process, entry.actor, entry.cls, entry.name))
 
     def _on_alive(self, number: int, request: int, actor: int) -> None:
-        known = actor in self.registry.entries
-        end = None if known else self.registry.ends.get(actor) or End(actor, "stopped", "an actor", None, None)
-        self._answer(number, request, None, end)
+        entry = self.registry.entries.get(actor)
+        if entry is not None:
+            self._answer(number, request, None, (None, entry.mailbox))
+        else:
+            end = self.registry.ends.get(actor) or End(actor, "stopped", "an actor", None, None)
+            self._answer(number, request, None, (end, None))
 
     def _on_actors(self, number: int, request: int) -> None:
         rows = []

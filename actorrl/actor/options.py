@@ -13,8 +13,9 @@ from typing import Any
 
 __all__ = ["Options", "check_place"]
 
-LATER = ("max_restarts", "restart_window", "backoff", "checkpoint", "mailbox", "on_full", "gpus", "resources")
+LATER = ("max_restarts", "restart_window", "backoff", "checkpoint", "gpus", "resources")
 ON_FAILURE = ("raise", "ignore", "stop")
+ON_FULL = ("block", "raise")
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,10 @@ class Options:
                 raise NotImplementedError(f"the option {key!r} is not built yet: leave it at its default")
         if self.on_failure not in ON_FAILURE:
             raise ValueError(f"on_failure must be one of {', '.join(ON_FAILURE)}; got {self.on_failure!r}")
+        if self.on_full not in ON_FULL:
+            raise ValueError(f"on_full must be one of {', '.join(ON_FULL)}; got {self.on_full!r}")
+        if not isinstance(self.mailbox, int) or isinstance(self.mailbox, bool) or self.mailbox < 1:
+            raise ValueError(f"mailbox must be an int of at least 1; got {self.mailbox!r}")
         if self.name is not None and not (isinstance(self.name, str) and self.name):
             raise TypeError(f"an actor's name must be a non-empty str; got {self.name!r}")
         if self.threads is not None and (not isinstance(self.threads, int) or self.threads < 1):

@@ -9,9 +9,9 @@ hands it each frame. It owns the sockets and the ledger of open calls.
 
 from __future__ import annotations
 
+import itertools
 import os
 import pickle
-import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +31,7 @@ from .frames import (
     FAILURE,
     FUNCTION,
     GONE,
+    GROUP,
     REPLY,
     STOP,
     WAKE,
@@ -40,14 +41,17 @@ from .frames import (
     unpack,
 )
 from .future import Future
-from .ledger import Ledger, method_of
+from .ledger import Ledger
 from .mailbox import Envelope
+from .plain import FIRST, unpack_plain
 from .receiver import Receiver
 from .ref import ActorRef
-from .transport import Transport
+from .routes import Route
+from .transport import Peer, Transport
 
 if TYPE_CHECKING:
-    from .host import Birth, Host
+    from .host import Host
+    from .residents import Birth
 
 __all__ = ["Post", "flags_of"]
 
@@ -71,22 +75,98 @@ class Post:
         self.dropped = 0
         """How many messages could not be read."""
         self._news = news
-        self._order = threading.Lock()  # calls are numbered in the order in which they are sent
+        self._local = Peer(number, None)  # for the actors that live here, whom no socket leads to
 
-    def send_call(self, call: Call, body: Any, future: Future[Any] | None) -> None:
-        """Send a message to an actor; with a future, open the call and number it in the order of sending."""
-        ref = call.ref
-        flags = (FUNCTION if call.function is not None else 0) | flags_of(body)
-        name = call.method.encode()
-        with self._order:
-            number = self.ledger.enter(future) if future is not None else 0
-            frame = pack(CALL, ref._actor, number, self.number, name, body.data, flags)
-            if ref._process != self.number:
-                self.transport.send_call(ref._process, frame, body.buffers)
+    # -- what leaves -------------------------------------------------------------------------------
+
+    def peer(self, process: int) -> Peer:
+        """The way to a process."""
+        return self._local if process == self.number else self.transport.peer(process)
+
+    def send_plain(
+        self, route: Route, method: str, args: tuple[Any, ...], key: str | None, future: Future[Any] | None
+    ) -> bool:
+        """Send plain values; with a future, open the call. False, and nothing sent, where there is no room.
+
+        Calls are numbered in the order of sending, under the lock of the way that they go.
+        """
+        peer = route.peer
+        with peer.lock:
+            if route.sent - route.started >= route.limit:
+                return False
+            route.sent += 1  # as _enter does for messages of any size
+            number = 0
+            if future is not None:
+                future._route, future._mark = route, route.sent
+                number = self.ledger.enter(future)
+            actor = route.actor
+            entry = (actor, number, method, args) if key is None else (actor, number, method, args, key)
+            if peer is self._local:
+                self._take_calls(self.number, (entry,))
             else:
-                self.post(ref._process, frame, body.buffers)
-        if body.defines:
-            self.known(ref._process).update(body.defines)
+                # What follows messages that are held will be held too, until its sender waits.
+                self.transport.push_plain(peer, entry, bool(peer.held) or peer.hurried(self.transport.turn))
+        return True
+
+    def send_call(self, route: Route, call: Call, body: Encoded, future: Future[Any] | None) -> bool:
+        """The same for any other message."""
+        size = body.size
+        peer = route.peer
+        with peer.lock:
+            if route.full(size):
+                return False
+            number = self._enter(route, future, size)
+            flags = (FUNCTION if call.function is not None else 0) | flags_of(body)
+            frame = pack(CALL, route.actor, number, self.number, call.method.encode(), body.data, flags)
+            if peer is not self._local:
+                self.transport.push(peer, frame, body.buffers, peer.hurried(self.transport.turn))
+            else:
+                self.post(self.number, frame, body.buffers)
+        peer.known.update(body.defines)
+        return True
+
+    def send_group(
+        self, routes: list[Route], method: str, body: tuple[Any, ...] | Encoded, futures: list[Future[Any]]
+    ) -> bool:
+        """One message for several actors of one process. False, and nothing sent, where one of them has no room.
+
+        Args:
+            routes: to actors of the same process.
+            method: its name.
+            body: the arguments: a tuple of plain values, or encoded.
+            futures: one for each.
+        """
+        peer = routes[0].peer
+        size = body.size if isinstance(body, Encoded) else 0
+        with peer.lock:
+            if any(route.full(size) for route in routes):
+                return False
+            numbers = tuple(self._enter(route, future, size) for route, future in zip(routes, futures, strict=True))
+            actors = tuple(route.actor for route in routes)
+            if isinstance(body, Encoded):
+                name = pickle.dumps((method, actors, numbers))
+                frame = pack(CALL, actors[0], 0, self.number, name, body.data, GROUP | flags_of(body))
+                self.post(peer.process, frame, body.buffers)
+                peer.known.update(body.defines)
+            elif peer is not self._local:
+                self.transport.push_plain(peer, (actors, numbers, method, body))
+            else:
+                self._take_calls(self.number, ((actors, numbers, method, body),))
+        return True
+
+    def _enter(self, route: Route, future: Future[Any] | None, size: int) -> int:
+        mark = route.enter(size)
+        if future is None:
+            return 0
+        future._route, future._mark = route, mark
+        return self.ledger.enter(future)
+
+    def credit(self, sender: int, actor: int, taken: int) -> None:
+        """Tell a process how many of its messages an actor here has taken."""
+        if sender == self.number:
+            self._on_credit(actor, taken)
+        else:
+            self.transport.send_plain(sender, (actor, taken, None))
 
     def post(self, process: int, frame: bytes, buffers: Sequence[Any] = (), hold: bool = False) -> None:
         """Send a frame to a process, this one included."""
@@ -102,16 +182,59 @@ class Post:
     # -- what arrives, on the thread that leads ----------------------------------------------------
 
     def dispatch(self, raw: bytes, buffers: list[Any]) -> None:
-        """Take one message, or a batch of them, as it arrived."""
+        """Take one message, or many in one, as it arrived."""
         try:
+            if raw[0] == FIRST:
+                self._take_plain(unpack_plain(raw))
+                return
             frame = unpack(memoryview(raw))
             if frame.kind != BATCH:
                 self._take(frame, buffers)
                 return
             for part in split_batch(frame.data):
-                self._take(unpack(part), [])
-        except ValueError as error:
+                if part[0] == FIRST:
+                    self._take_plain(unpack_plain(part))
+                else:
+                    self._take(unpack(part), [])
+        except (ValueError, IndexError) as error:
             self._drop(error)
+
+    def _take_plain(self, entries: list[Any]) -> None:
+        """Plain values: answers and credits one by one, calls for the actors here together."""
+        calls: list[Any] = []
+        close, route, mark = self.ledger.open.pop, None, 0
+        for entry in itertools.islice(entries, 1, None):
+            length = len(entry)
+            if length == 2:
+                future = close(entry[0], None)
+                if future is not None:
+                    if future._route is not route:
+                        if route is not None:
+                            route.take(mark)
+                        route = future._route
+                    mark = future._mark
+                    future._settle(entry[1])
+            elif length == 3:
+                self._on_credit(entry[0], entry[1])
+            else:
+                calls.append(entry)
+        if route is not None:
+            route.take(mark)
+        if calls:
+            self._take_calls(entries[0], calls)
+
+    def _take_calls(self, sender: int, entries: Sequence[tuple[Any, ...]]) -> None:
+        if self.host is None:
+            self._drop("a call for an actor, and none lives here")
+        else:
+            self.host.put_plain(sender, entries)
+
+    def _on_credit(self, actor: int, mark: int) -> None:
+        """An actor has taken our messages up to `mark`."""
+        route = self.ledger.routes.get(actor)
+        if route is not None:
+            route.take(mark)
+            self.receiver.nudge()
 
     def _take(self, frame: Frame, buffers: list[Any]) -> None:
         kind, host = frame.kind, self.host
@@ -127,7 +250,10 @@ class Post:
         elif host is None:
             self._drop(f"a message of kind {kind} for an actor, and none lives here")
         elif kind == CALL:
-            host.put(frame, buffers)
+            if frame.flags & GROUP:
+                host.put_group_frame(frame, buffers)
+            else:
+                host.put(frame, buffers)
         elif kind == CREATE:
             host.create(frame, buffers, pickle.loads(frame.name))
         elif kind == CANCEL:
@@ -144,13 +270,14 @@ class Post:
     def _on_gone(self, frame: Frame) -> None:
         future = self.ledger.close(frame.call_id)
         if future is not None:
-            cls = future._label.rpartition(".")[0]
-            end = self.ledger.ends.get(frame.actor) or End(frame.actor, "stopped", cls, None, None)
-            future._settle(None, died(end, method_of(future), False))
+            end = self.ledger.ends.get(frame.actor) or End(frame.actor, "stopped", future._cls, None, None)
+            future._settle(None, died(end, future._method, False))
 
     def _on_reply(self, frame: Frame, buffers: list[Any]) -> None:
         future = self.ledger.close(frame.call_id)
         known = self.known(frame.sender) if frame.flags & DEFINES else None
+        if future is not None and future._route is not None:
+            future._route.take(future._mark)
         if future is None and known is None:
             return  # cancelled meanwhile
         value: Any = None
@@ -168,6 +295,13 @@ class Post:
             future._settle(value, error)
 
     # -- answers, on the thread of the actor -------------------------------------------------------
+
+    def reply_plain(self, envelope: Envelope, value: Any, hold: bool) -> None:
+        """Answer a call with a plain value; `hold` if another answer will follow."""
+        if envelope.sender == self.number:
+            self._settle_here(envelope.call_id, value)
+        else:
+            self.transport.send_plain(envelope.sender, (envelope.call_id, value), hold)
 
     def reply(
         self, ref: ActorRef[Any], envelope: Envelope, value: Any, error: BaseException | None, hold: bool = False
@@ -190,6 +324,14 @@ class Post:
         self.post(envelope.sender, frame, buffers, hold)
         if defines:
             known.update(defines)
+
+    def _settle_here(self, number: int, value: Any) -> None:
+        """Answer a call that came from this process."""
+        future = self.ledger.close(number)
+        if future is not None:
+            future._route.take(future._mark)
+            future._settle(value)
+            self.receiver.nudge()
 
     def refuse(self, actor: int, envelope: Envelope) -> None:
         """The mailbox is closed: the call fails as not started."""

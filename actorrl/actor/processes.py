@@ -1,8 +1,9 @@
 """The engine "processes": actors in processes of their own, messages through ZeroMQ.
 
 One ProcessEngine per process, in the driver and in every worker alike: each can spawn, call and
-wait. It joins three things that know nothing of each other:
+wait. It joins four things that know little of each other:
 
+    calls.py     what is sent to actors, once there is room for it
     post.py      messages to and from the other processes
     births.py    the line to the nursery: spawns, names, ends
     host.py      the actors that live here (none in the driver)
@@ -22,22 +23,24 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .arguments import encode_call, encode_spawn
+from .arguments import encode_spawn
 from .births import Births, make_directory
 from .callbacks import Callbacks
+from .calls import Calls
 from .cell import Cell
 from .context import here
 from .deaths import End, died
-from .engine import ActorInfo, Call, Spawn, install
+from .engine import ActorInfo, Spawn, install
 from .faults import error_text
 from .frames import CANCEL, CREATE, STOP, pack
-from .future import DONE, Future
+from .future import Future
 from .host import Host
 from .post import Post, flags_of
 from .reaping import kill_group
 from .receiver import Waiter
 from .ref import ActorRef
 from .registry import DRIVER
+from .routes import Route
 from .status import Page
 
 __all__ = ["ProcessEngine"]
@@ -59,6 +62,9 @@ class ProcessEngine:
         self.post = Post(directory, token, number, lambda *news: self.births.send(*news))
         self.ledger, self.receiver = self.post.ledger, self.post.receiver
         self.births = Births(directory, token, self._on_news, self._on_lost, line)
+        calls = Calls(self, self.post, self.births)
+        self.call, self.tell, self.call_group = calls.call, calls.tell, calls.call_group
+        self._meet = calls.meet
 
     @classmethod
     def start(cls, seed: int | None) -> ProcessEngine:
@@ -87,18 +93,20 @@ class ProcessEngine:
         cls = getattr(spawn.factory, "__qualname__", type(spawn.factory).__qualname__)
         options = spawn.options
         wish = {"place": spawn.place, "name": options.name, "cls": cls, "options": options.place,
-                "owner": owner.ref._actor, "on_failure": options.on_failure}  # fmt: skip
+                "owner": owner.ref._actor, "on_failure": options.on_failure,
+                "mailbox": (options.mailbox, options.on_full)}  # fmt: skip
         with self._spawning:
             actor, process, pid = self.births.spawn(wish)
             path = (*owner.path, owner.spawned)
             owner.spawned += 1
         kind = spawn.factory if isinstance(spawn.factory, type) else None
         ref: ActorRef[Any] = ActorRef(self.token, process, actor, cls, options.name, kind)
-        self.ledger.living[actor] = ref, pid
+        self.ledger.routes[actor] = Route(ref, self.post.peer(process), pid, options.mailbox, options.on_full)
         self.ledger.policies[actor] = options.on_failure
         owner.children[:] = [child for child in owner.children if child._actor not in self.ledger.ends]
         owner.children.append(ref)
-        fields = (cls, options.name, options.on_failure, owner.ref._actor, self.number, path, owner.seed)
+        owned = owner.ref._actor, self.number, path, owner.seed
+        fields = (cls, options.name, options.on_failure, *owned, options.mailbox)
         frame = pack(CREATE, actor, 0, self.number, pickle.dumps(fields), body.data, flags_of(body))
         self.post.post(process, frame, body.buffers)
         self.post.known(process).update(body.defines)
@@ -119,46 +127,6 @@ class ProcessEngine:
                     self.stop(child, 10.0)
                 except TimeoutError as error:
                     log.error("%s", error)
-
-    # -- calls -----------------------------------------------------------------------------------
-
-    def call(self, call: Call) -> Future[Any]:
-        ref = call.ref
-        end = self._end_of(ref)
-        body = encode_call(call, self.post.known(ref._process) if end is None else None)
-        future: Future[Any] = Future(self, f"{ref._cls}.{call.method}", 0, ref._actor)
-        if end is not None:
-            self.ledger.answer_dead(future, end)
-            return future
-        self.post.send_call(call, body, future)
-        if not self.receiver.armed:
-            self.receiver.arm()
-        end = self.ledger.ends.get(ref._actor)
-        if end is not None and self.ledger.close(future._call_id) is not None:
-            self.ledger.answer_dead(future, end)
-        return future
-
-    def tell(self, call: Call) -> None:
-        end = self._end_of(call.ref)
-        body = encode_call(call, self.post.known(call.ref._process) if end is None else None)
-        if end is not None:
-            log.error("the message %s was not delivered: %s", call.method, died(end, call.method, False))
-            return
-        self.post.send_call(call, body, None)
-
-    def _end_of(self, ref: ActorRef[Any]) -> End | None:
-        """How the actor ended; None while it lives. The first time a ref is met, the nursery is asked."""
-        if ref._token != self.token:
-            return End(ref._actor, "system shut down", ref._cls, ref._name, None)
-        if ref._actor in self.ledger.ends:
-            return self.ledger.ends[ref._actor]
-        if ref._actor not in self.ledger.living:
-            end = self.births.ask("alive", ref._actor)
-            if end is not None:
-                self.ledger.ends[ref._actor] = end
-                return end  # type: ignore[no-any-return]
-            self.ledger.living[ref._actor] = ref, None
-        return None
 
     # -- news from the nursery, on the control thread ----------------------------------------------
 
@@ -209,7 +177,8 @@ class ProcessEngine:
         if self.number != DRIVER:
             os.killpg(0, signal.SIGKILL)
         self.births.forget()
-        for ref, pid in list(self.ledger.living.values()):
+        for route in list(self.ledger.routes.values()):
+            ref, pid = route.ref, route.pid
             if pid is not None:
                 kill_group(pid)
             end = End(ref._actor, "lost", ref._cls, ref._name, pid)
@@ -224,7 +193,7 @@ class ProcessEngine:
     def block(self, future: Future[Any], deadline: float | None) -> None:
         if here.cell is not None:
             here.cell.born()
-        if not self.receiver.until_done(future, DONE, deadline):
+        if not self.receiver.lead(future.done, deadline):
             self.block_any([future], 1, deadline)
 
     def block_any(self, futures: Sequence[Future[Any]], count: int, deadline: float | None) -> None:
@@ -251,10 +220,14 @@ class ProcessEngine:
 
     def withdraw(self, future: Future[Any]) -> None:
         if self.ledger.close(future._call_id) is not None:
-            linked = self.ledger.living.get(future._actor)
-            if linked is not None:
-                self.post.post(linked[0]._process, pack(CANCEL, future._actor, future._call_id, self.number))
+            route = self.ledger.routes.get(future._actor)
+            if route is not None:
+                self.post.post(route.process, pack(CANCEL, future._actor, future._call_id, self.number))
         self.receiver.nudge()
+
+    @property
+    def troubled(self) -> bool:
+        return self.ledger.failures.any
 
     def raise_failures(self) -> None:
         if self.ledger.failures.any:
@@ -263,6 +236,11 @@ class ProcessEngine:
                 raise error
 
     # -- ending ----------------------------------------------------------------------------------
+
+    def _end_of(self, ref: ActorRef[Any]) -> End | None:
+        """How the actor ended; None while it lives."""
+        found = self._meet(ref)
+        return found if isinstance(found, End) else None
 
     def stop(self, ref: ActorRef[Any], timeout: float) -> None:
         if self._end_of(ref) is not None:

@@ -61,10 +61,11 @@ class Waiter:
 
     def unpark(self) -> None:
         """Let the thread look again, wherever it waits."""
-        try:
-            self._gate.release()
-        except RuntimeError:
-            pass
+        if self._gate.locked():
+            try:
+                self._gate.release()
+            except RuntimeError:
+                pass  # another thread was faster
         interrupt = self.leading
         if interrupt is not None:
             interrupt()
@@ -90,7 +91,8 @@ class Receiver:
         self._dispatch = dispatch
         self._wanted = wanted
         self._lead = threading.Lock()
-        self._leader = 0
+        self.leader = 0
+        """The thread that reads the socket; 0 while none does."""
         self._parked: deque[Waiter] = deque()
         self._turns = 0
         self._in_background = False
@@ -123,40 +125,51 @@ class Receiver:
                 if left is not None and time.monotonic() >= deadline:  # type: ignore[operator]
                     return
 
-    def until_done(self, future: Any, states: tuple[str, ...], deadline: float | None) -> bool:
-        """The fast path of one thread and one future. False where somebody else leads: use `until`."""
-        if not self._lead.acquire(blocking=False):
+    def lead(self, ready: Callable[[], Any], deadline: float | None) -> bool:
+        """The fast path of one thread: lead until `ready()` or the deadline. False where somebody else leads.
+
+        `ready` may only become true by what this thread dispatches, or with a `nudge` after it: otherwise use `until`.
+        """
+        if not self._lead.acquire(False):
             return False
-        self._transport.flush()
-        self._leader = threading.get_ident()
+        transport = self._transport
+        transport.turn += 1
+        if transport.holding:
+            transport.flush()
+        self.leader = threading.get_ident()
         self._turns += 1
         try:
-            while future._state not in states:
-                if not self._pump(deadline):
-                    break
+            if deadline is None:
+                dispatch, receive = self._dispatch, transport.receive
+                while not ready():
+                    dispatch(*receive())
+            else:
+                while not ready() and self._pump(deadline):
+                    pass
         finally:
-            self._leader = 0
+            self.leader = 0
             self._lead.release()
-            self._pass_on()
+            if self._parked:
+                self._pass_on()
         return True
 
     def drain(self) -> None:
         """Take what has arrived, without waiting; nothing where another thread leads."""
         if self._lead.acquire(blocking=False):
-            self._leader = threading.get_ident()
+            self.leader = threading.get_ident()
             try:
                 for _ in range(AT_ONCE):
                     if not self._transport.pending():
                         break
                     self._pump(None)
             finally:
-                self._leader = 0
+                self.leader = 0
                 self._lead.release()
                 self._pass_on()
 
     def nudge(self) -> None:
         """Let the leader look whether its thing is done: another thread has just done something."""
-        leader = self._leader
+        leader = self.leader
         if leader and leader != threading.get_ident():
             self._transport.wake()
 
@@ -193,12 +206,12 @@ class Receiver:
         if not self._lead.acquire(blocking=False):
             time.sleep(quiet)  # the leader takes them
             return
-        self._leader = threading.get_ident()
+        self.leader = threading.get_ident()
         try:
             while time.monotonic() < end and self._pump(time.monotonic() + quiet):
                 pass
         finally:
-            self._leader = 0
+            self.leader = 0
             self._lead.release()
             self._pass_on()
 
@@ -215,7 +228,7 @@ class Receiver:
 
     def _lead_for(self, waiter: Waiter, deadline: float | None) -> bool:
         """Lead until the waiter is ready. False if the deadline passed first."""
-        self._leader = threading.get_ident()
+        self.leader = threading.get_ident()
         self._turns += 1
         waiter.leading = self.nudge
         try:
@@ -224,7 +237,7 @@ class Receiver:
                     return False
         finally:
             waiter.leading = None
-            self._leader = 0
+            self.leader = 0
             self._lead.release()
             self._pass_on()
         return True
@@ -232,7 +245,7 @@ class Receiver:
     def _pump(self, deadline: float | None) -> bool:
         """Receive and dispatch one message. False if the deadline passed first."""
         left = None if deadline is None else max(0.0, deadline - time.monotonic())
-        message = self._transport.receive(left if left is None else min(left, LONGEST))
+        message = self._transport.receive() if left is None else self._transport.receive_within(min(left, LONGEST))
         if message is None:
             return left is not None and left > LONGEST
         self._dispatch(*message)
@@ -271,11 +284,11 @@ class Receiver:
             self._in_background = False
 
     def _lead_in_background(self) -> None:
-        self._leader = threading.get_ident()
+        self.leader = threading.get_ident()
         try:
             while self._wanted() and not self._parked and not self._closed:
                 self._pump(None)
         finally:
-            self._leader = 0
+            self.leader = 0
             self._lead.release()
             self._pass_on()

@@ -7,9 +7,10 @@ They have no public attribute of their own, so that a class may call its methods
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from . import engine as _seam
+from .timers import tell_after
 
 if TYPE_CHECKING:
     from .future import Future
@@ -22,7 +23,7 @@ T = TypeVar("T")
 class ActorRef(Generic[T]):
     """A reference to an actor. `ref.method(...)` sends a message and returns a Future at once."""
 
-    __slots__ = ("_actor", "_cls", "_kind", "_name", "_process", "_token")
+    __slots__ = ("__dict__", "_actor", "_cls", "_kind", "_name", "_process", "_token")
 
     def __init__(
         self, token: str, process: int, actor: int, cls: str, name: str | None = None, kind: type | None = None
@@ -46,7 +47,11 @@ class ActorRef(Generic[T]):
                     f"{self!r} has no attribute {name!r}: names with an underscore are private to the actor; "
                     "write a public method or a @remote function"
                 )
-            return Method(self, name)
+            found = self.__dict__[name] = Method(self, name)  # from now on found without asking here
+            return found
+
+        def __dir__(self) -> list[str]:
+            return [name for name in object.__dir__(self) if name.startswith("_")]
 
     def __setattr__(self, name: str, value: Any) -> None:
         if not name.startswith("_"):
@@ -82,17 +87,22 @@ class Method:
         self._name = name
 
     def __call__(self, *args: Any, **kwargs: Any) -> Future[Any]:
-        return _seam.engine().call(_seam.Call(self._ref, self._name, None, args, kwargs))
+        return _seam.engine().call(self._ref, self._name, None, args, kwargs)
 
     remote = __call__
 
     def tell(self, *args: Any, **kwargs: Any) -> None:
         """Send the message one way: no Future is made. A failure goes to the actor's owner."""
-        _seam.engine().tell(_seam.Call(self._ref, self._name, None, args, kwargs))
+        _seam.engine().tell(self._ref, self._name, None, args, kwargs)
 
-    def tell_after(self, seconds: float, *args: Any, **kwargs: Any) -> NoReturn:
-        """Not built yet."""
-        raise NotImplementedError("tell_after is not built yet")
+    def tell_after(self, seconds: float, *args: Any, **kwargs: Any) -> None:
+        """Tell it in so many seconds. The arguments are copied now; a sender that ends before sends nothing.
+
+        Raises:
+            ValueError: for seconds that are not a finite number of at least 0.
+            TypeError: for an argument that cannot be pickled.
+        """
+        tell_after(seconds, self._ref, self._name, args, kwargs)
 
     def __repr__(self) -> str:
         return f"<method {self._name!r} of {self._ref!r}: call it, or .tell(...)>"

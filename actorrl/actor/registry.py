@@ -50,6 +50,8 @@ class Entry:
     owner: int
     owner_process: int
     on_failure: str
+    mailbox: tuple[int, str] = (1024, "block")
+    """How many messages of one process may wait, and what a sender to a full mailbox does."""
 
 
 @dataclass
@@ -87,9 +89,10 @@ class Registry:
         owner: int,
         owner_process: int,
         on_failure: str,
+        mailbox: tuple[int, str] = (1024, "block"),
     ) -> Entry:
         """Enter a new actor."""
-        entry = Entry(self._next, process, place, name, cls, owner, owner_process, on_failure)
+        entry = Entry(self._next, process, place, name, cls, owner, owner_process, on_failure, mailbox)
         self._next += 1
         self.entries[entry.actor] = entry
         if name is not None:

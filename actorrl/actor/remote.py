@@ -7,20 +7,22 @@ both just run, here. Spawning itself is `placement.py`'s.
 from __future__ import annotations
 
 import functools
+import importlib
 import inspect
 import sys
 import types
 import typing
+import weakref
 from collections.abc import Callable, Mapping
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
 from . import engine as _seam
-from .codec import by_identity, can_import
+from .codec import by_identity, can_import, find_definition, key_of
 from .future import Future
 from .options import Options
 from .ref import ActorRef
 
-__all__ = ["RemoteFunction", "class_options", "expected_types", "remote"]
+__all__ = ["RemoteFunction", "class_options", "expected_types", "function_at", "remote"]
 
 A = TypeVar("A")
 P = ParamSpec("P")
@@ -42,6 +44,8 @@ class RemoteFunction(Generic[A, P, R]):
     def __init__(self, function: Callable[Concatenate[A, P], R]) -> None:
         functools.update_wrapper(self, function)
         by_identity.add(function)
+        self._fit: weakref.WeakSet[type] = weakref.WeakSet()  # classes whose actors may be given
+        self._address: str | None = None  # where it can be imported from; "" for nowhere
         self._first = next(iter(inspect.signature(function).parameters))
 
     @overload
@@ -53,7 +57,7 @@ class RemoteFunction(Generic[A, P, R]):
         first = args[0] if args else kwargs.get(self._first)
         if not isinstance(first, ActorRef):
             return self.__wrapped__(*args, **kwargs)
-        return _seam.engine().call(self._message(first, args, kwargs))
+        return _seam.engine().call(*self._message(first, args, kwargs))
 
     def tell(self, *args: Any, **kwargs: Any) -> None:
         """Send the message one way: no Future is made. TypeError if the first argument is no ActorRef."""
@@ -61,18 +65,38 @@ class RemoteFunction(Generic[A, P, R]):
         if not isinstance(first, ActorRef):
             kind = type(first).__name__
             raise TypeError(f"{self.__name__}.tell() takes an ActorRef for {self._first!r}, it sends; got {kind}")
-        _seam.engine().tell(self._message(first, args, kwargs))
+        _seam.engine().tell(*self._message(first, args, kwargs))
 
-    def _message(self, ref: ActorRef[Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> _seam.Call:
+    def _message(self, ref: ActorRef[Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
         if args:
             args = args[1:]
         else:
             kwargs = {key: value for key, value in kwargs.items() if key != self._first}
-        if ref._kind is not None:
-            expected = expected_types(self)
-            if expected and not issubclass(ref._kind, expected):
-                raise TypeError(mismatch(self, expected, ref._cls))
-        return _seam.Call(ref, self.__name__, self, args, kwargs)
+        if ref._kind is not None and not self.fits(ref._kind):
+            raise TypeError(mismatch(self, expected_types(self), ref._cls))
+        return ref, self.__name__, self, args, kwargs
+
+    def fits(self, kind: type) -> bool:
+        """Whether actors of the class are what the first parameter is annotated with; True where that is unknown."""
+        if kind in self._fit:
+            return True
+        hint, resolved = _hint(self)
+        expected = _classes(hint)
+        if expected and not issubclass(kind, expected):
+            return False
+        if resolved:  # else a name may still be defined that is not yet
+            self._fit.add(kind)
+        return True
+
+    def address(self, known: set[str]) -> str | None:
+        """What names this function in a process with the definitions `known`; None if it has to be sent."""
+        if self._address is None:
+            named = _lives_under_its_name(self)
+            self._address = f"{self.__module__}:{self.__qualname__}" if named else ""
+        if self._address:
+            return self._address
+        key = key_of(self.__wrapped__)
+        return key if key in known else None
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         return self if instance is None else functools.partial(self, instance)
@@ -96,13 +120,39 @@ def _lives_under_its_name(function: Any) -> bool:
     return found is function
 
 
+_functions: dict[str, RemoteFunction[Any, Any, Any]] = {}
+
+
+def function_at(address: str) -> RemoteFunction[Any, Any, Any]:
+    """The function that `RemoteFunction.address` names."""
+    found = _functions.get(address)
+    if found is None:
+        module, _, name = address.partition(":")
+        if name:
+            target: Any = importlib.import_module(module)
+            for part in name.split("."):
+                target = getattr(target, part)
+        else:
+            target = RemoteFunction(find_definition(address))
+        found = _functions[address] = target
+    return found
+
+
 def expected_types(function: RemoteFunction[Any, Any, Any]) -> tuple[type, ...]:
     """The classes the first parameter is annotated with; empty where every actor will do."""
+    return _classes(_hint(function)[0])
+
+
+def _hint(function: RemoteFunction[Any, Any, Any]) -> tuple[Any, bool]:
+    """The annotation of the first parameter, and whether all names in it are known here."""
     wrapped = function.__wrapped__
     try:
-        hint = typing.get_type_hints(wrapped).get(function._first)
+        return typing.get_type_hints(wrapped).get(function._first), True
     except Exception:  # a name that does not resolve here: the actor, or nobody, can tell
-        hint = getattr(wrapped, "__annotations__", {}).get(function._first)
+        return getattr(wrapped, "__annotations__", {}).get(function._first), False
+
+
+def _classes(hint: Any) -> tuple[type, ...]:
     members = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
     found = [_as_class(member) for member in members]
     return () if None in found else tuple(kind for kind in found if kind is not None)

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["load", "reseed", "save"]
+__all__ = ["Streams", "load", "reseed", "save"]
 
 Path = tuple[int, ...]
 
@@ -88,3 +88,21 @@ def load(state: dict[str, Any]) -> None:
         sys.modules["numpy"].random.set_state(state["numpy"])
     if "torch" in state:
         sys.modules["torch"].random.set_rng_state(state["torch"])
+
+
+class Streams:
+    """Several streams of random numbers that take turns at the global generators of one process."""
+
+    def __init__(self) -> None:
+        self._kept: dict[Any, dict[str, Any]] = {}
+        self._now: Any = None  # None is the program's own
+
+    def switch(self, stream: Any) -> Any:
+        """Go on with another stream. The one that was in use."""
+        before = self._now
+        if stream != before:
+            self._kept[before] = save()
+            if stream in self._kept:
+                load(self._kept[stream])
+            self._now = stream
+        return before

@@ -18,18 +18,20 @@ import os
 import threading
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import zmq
 import zmq.backend
 
 from .frames import BUFFERS, WAKE, pack, pack_batch
+from .plain import FIRST, pack_plain
 
-__all__ = ["Transport"]
+__all__ = ["Peer", "Transport"]
 
-_get = zmq.backend.Socket.get
+_get = zmq.backend.Socket.get  # past pyzmq's enums, which cost more than the call
+_send = zmq.backend.Socket.send  # past what its own send checks for other kinds of sockets
 _EVENTS = int(zmq.EVENTS)
-
 
 AT_ONCE, LARGE = 64, 64 * 1024
 """So many messages, or bytes, are held at most."""
@@ -39,27 +41,62 @@ HURRY = 0.0001
 """A call that follows the one before within so many seconds belongs to a burst."""
 
 
-class _Peer:
-    """The way to one other process, which definitions it has, and what is held for it."""
+class Peer:
+    """The way to one other process, which definitions it has, and what is held for it.
 
-    __slots__ = ("burst", "gone", "held", "known", "last", "lock", "size", "socket", "turn")
+    Whoever sends holds the lock. It is reentrant: a collection inside may run somebody's `__del__`, which may send.
+    """
 
-    def __init__(self, socket: zmq.Socket[bytes]) -> None:
-        self.socket = socket
-        self.lock = threading.Lock()
+    __slots__ = ("burst", "frames", "gone", "held", "known", "last", "lock", "process", "size", "socket", "turn")
+
+    def __init__(self, process: int, socket: zmq.Socket[bytes] | None) -> None:
+        self.process = process
+        self.socket: Any = socket
+        self.lock = threading.RLock()
         self.known: set[str] = set()
-        self.held: list[bytes] = []
+        self.held: list[Any] = []  # frames (bytes) and plain entries (tuples)
+        self.frames = 0  # how many of them are frames
         self.size = 0
         self.last = 0.0  # when the last call was sent
         self.burst = 0  # calls since their sender last waited
         self.turn = 0
-        self.gone = False  # its socket is closed: whoever found it before that sends nothing
+        self.gone = socket is None  # closed: whoever found it before that sends nothing
+
+    def hurried(self, turn: int) -> bool:
+        """Whether the call that goes now follows others so closely that more will come. The caller has the lock."""
+        now = time.perf_counter()
+        if self.turn != turn:
+            self.turn, self.burst = turn, 0
+        self.burst += 1
+        hold = self.burst > 2 and now - self.last < HURRY
+        self.last = now
+        return hold
 
     def flush(self, sender: int) -> None:
         """Send what is held. The caller has the lock."""
-        held, self.held, self.size = self.held, [], 0
+        held, frames = self.held, self.frames
         if held:
-            self.socket.send(held[0] if len(held) == 1 else pack_batch(held, sender))
+            self.held, self.frames, self.size = [], 0, 0
+            if not frames:
+                held.insert(0, sender)
+                _send(self.socket, pack_plain(held))
+            else:
+                _send(self.socket, held[0] if len(held) == 1 else pack_batch(_runs(held, sender), sender))
+
+
+def _runs(held: list[Any], sender: int) -> list[bytes]:
+    """The frames among `held`, and the plain entries between them as one frame each."""
+    frames: list[bytes] = []
+    run: list[Any] = [sender]
+    for item in held:
+        if type(item) is tuple:
+            run.append(item)
+            continue
+        if len(run) > 1:
+            frames.append(pack_plain(run))
+            run = [sender]
+        frames.append(item)
+    return [*frames, pack_plain(run)] if len(run) > 1 else frames
 
 
 class Transport:
@@ -75,60 +112,75 @@ class Transport:
         self._inbox.bind("inproc://wake")
         self._path = self._address(number)
         self._inbox.bind(f"ipc://{self._path}")
-        self._peers: dict[int, _Peer] = {}
+        self._recv = partial(zmq.backend.Socket.recv, self._inbox)
+        self._peers: dict[int, Peer] = {}
         self._lock = threading.Lock()
         self._alarm = self._connect("inproc://wake")
         self._alarm_lock = threading.Lock()
         self._closed = False
-        self._turn = 0
-        self._holding = False
+        self.turn = 0
+        self.holding = False
         self._held_something = threading.Event()
         self._flusher: threading.Thread | None = None
 
     def known(self, process: int) -> set[str]:
         """The keys of the definitions that `process` has."""
-        return self._peer(process).known
+        return self.peer(process).known
 
     def send(self, process: int, frame: bytes, buffers: Sequence[Any] = (), hold: bool = False) -> None:
         """Hand a message to the socket of `process`; does not wait for it to arrive.
 
         With `hold` the sender says that more will follow: the message may leave with those.
         """
-        peer = self._peers.get(process) or self._peer(process)
+        peer = self._peers.get(process) or self.peer(process)
         with peer.lock:
-            if peer.gone:
-                return
-            if buffers:
-                self._send_large(peer, frame, buffers)
-            elif hold or peer.held:
-                peer.held.append(frame)
-                peer.size += len(frame)
-                if not hold or len(peer.held) >= AT_ONCE or peer.size >= LARGE:
-                    peer.flush(self.number)
-                elif not self._holding:
-                    self._hold()
-            else:
-                peer.socket.send(frame)
+            self.push(peer, frame, buffers, hold)
 
-    def send_call(self, process: int, frame: bytes, buffers: Sequence[Any] = ()) -> None:
-        """`send`, held where calls follow each other so closely that they are a burst."""
-        peer = self._peers.get(process) or self._peer(process)
-        now = time.perf_counter()
-        if peer.turn != self._turn:
-            peer.turn, peer.burst = self._turn, 0
-        peer.burst += 1
-        hold = peer.burst > 2 and now - peer.last < HURRY
-        peer.last = now
-        self.send(process, frame, buffers, hold)
+    def push(self, peer: Peer, frame: bytes, buffers: Sequence[Any] = (), hold: bool = False) -> None:
+        """`send` by one who has the peer's lock."""
+        if peer.gone:
+            return
+        if buffers:
+            self._send_large(peer, frame, buffers)
+        elif hold or peer.held:
+            peer.held.append(frame)
+            peer.frames += 1
+            peer.size += len(frame)
+            if not hold or len(peer.held) >= AT_ONCE or peer.size >= LARGE:
+                peer.flush(self.number)
+            elif not self.holding:
+                self._hold()
+        else:
+            _send(peer.socket, frame)
+
+    def push_plain(self, peer: Peer, entry: tuple[Any, ...], hold: bool = False) -> None:
+        """The same for a message of plain values (see plain.py)."""
+        if peer.gone:
+            return
+        held = peer.held
+        if held or hold:
+            held.append(entry)
+            if not hold or len(held) >= AT_ONCE:
+                peer.flush(self.number)
+            elif not self.holding:
+                self._hold()
+        else:
+            _send(peer.socket, pack_plain([self.number, entry]))
+
+    def send_plain(self, process: int, entry: tuple[Any, ...], hold: bool = False) -> None:
+        """`push_plain` by one who has not the peer's lock."""
+        peer = self._peers.get(process) or self.peer(process)
+        with peer.lock:
+            self.push_plain(peer, entry, hold)
 
     def flush(self) -> None:
         """Send all that is held: whoever sent it is about to wait."""
-        self._turn += 1
-        if self._holding:
+        self.turn += 1
+        if self.holding:
             self._flush_all()
 
     def _flush_all(self) -> None:
-        self._holding = False
+        self.holding = False
         for peer in list(self._peers.values()):
             if peer.held:
                 with peer.lock:
@@ -136,7 +188,7 @@ class Transport:
                         peer.flush(self.number)
 
     def _hold(self) -> None:
-        self._holding = True
+        self.holding = True
         if self._flusher is None:
             self._flusher = threading.Thread(target=self._flush_soon, name="actorrl-flusher", daemon=True)
             self._flusher.start()
@@ -147,11 +199,11 @@ class Transport:
         while not self._closed:
             self._held_something.wait()
             self._held_something.clear()
-            while self._holding and not self._closed:
+            while self.holding and not self._closed:
                 time.sleep(SOON)
                 self._flush_all()
 
-    def _send_large(self, peer: _Peer, frame: bytes, buffers: Sequence[Any]) -> None:
+    def _send_large(self, peer: Peer, frame: bytes, buffers: Sequence[Any]) -> None:
         peer.flush(self.number)
         # Copied by zmq: the sender may change its array as soon as this returns.
         peer.socket.send(frame, zmq.SNDMORE)
@@ -159,21 +211,24 @@ class Transport:
             peer.socket.send(buffer, zmq.SNDMORE)
         peer.socket.send(buffers[-1])
 
-    def receive(self, timeout: float | None = None) -> tuple[bytes, list[Any]] | None:
-        """The next message and its buffers; None once `timeout` seconds have passed."""
+    def receive(self) -> tuple[bytes, list[Any]]:
+        """The next message and its buffers."""
+        raw = self._recv()
+        if len(raw) < 2 or raw[0] == FIRST or not raw[1] & BUFFERS:
+            return raw, []
         inbox = self._inbox
-        if timeout is not None and not inbox.poll(max(0, int(timeout * 1000 + 0.999))):
-            return None
-        raw = inbox.recv()
         buffers: list[Any] = []
-        if len(raw) > 1 and raw[1] & BUFFERS:
-            while inbox.getsockopt(zmq.RCVMORE):
-                buffers.append(inbox.recv(copy=False).buffer)
+        while inbox.getsockopt(zmq.RCVMORE):
+            buffers.append(inbox.recv(copy=False).buffer)
         return raw, buffers
+
+    def receive_within(self, timeout: float) -> tuple[bytes, list[Any]] | None:
+        """The same; None once `timeout` seconds have passed."""
+        return self.receive() if self._inbox.poll(max(0, int(timeout * 1000 + 0.999))) else None
 
     def pending(self) -> bool:
         """Whether a message has arrived that nobody has received."""
-        return bool(int(_get(self._inbox, _EVENTS)) & 1)  # POLLIN, past pyzmq's enums, which cost more than the call
+        return bool(int(_get(self._inbox, _EVENTS)) & 1)  # POLLIN
 
     def wake(self) -> None:
         """Let a blocked `receive` return with a WAKE frame."""
@@ -188,7 +243,8 @@ class Transport:
         if peer is not None:
             with peer.lock:
                 peer.gone = True
-                peer.socket.close(0)
+                if peer.socket is not None:
+                    peer.socket.close(0)
 
     def close(self, linger: float) -> None:
         """Send what is queued, for at most `linger` seconds, and close every socket."""
@@ -200,7 +256,8 @@ class Transport:
         for peer in peers:
             with peer.lock:
                 peer.gone = True
-                peer.socket.close(int(linger * 1000))
+                if peer.socket is not None:
+                    peer.socket.close(int(linger * 1000))
         with self._alarm_lock:
             self._alarm.close(0)
         self._inbox.close(0)
@@ -213,14 +270,14 @@ class Transport:
         except OSError:
             pass
 
-    def _peer(self, process: int) -> _Peer:
+    def peer(self, process: int) -> Peer:
+        """The way to a process."""
         with self._lock:
             peer = self._peers.get(process)
             if peer is None and self._closed:
-                peer = _Peer(self._alarm)
-                peer.gone = True
+                peer = Peer(process, None)
             elif peer is None:
-                peer = self._peers[process] = _Peer(self._connect(f"ipc://{self._address(process)}"))
+                peer = self._peers[process] = Peer(process, self._connect(f"ipc://{self._address(process)}"))
             return peer
 
     def _connect(self, address: str) -> zmq.Socket[bytes]:

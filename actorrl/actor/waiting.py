@@ -35,7 +35,6 @@ def fetch(future: Any, timeout: float | None = None) -> Any:
     Raises:
         The handler's error (the first in order), TimeoutError, CancelledError, ActorDied, DeadlockError.
     """
-    _raise_failures()
     if isinstance(future, concurrent.futures.Future):
         return _one(future, timeout)
     try:
@@ -43,14 +42,23 @@ def fetch(future: Any, timeout: float | None = None) -> Any:
     except TypeError:
         raise TypeError(f"fetch() takes a Future or an iterable of them; got {type(future).__name__}") from None
     _check(futures, "fetch")
-    deadline = None if timeout is None else time.monotonic() + timeout
-    return [_one(item, None if deadline is None else max(0.0, deadline - time.monotonic())) for item in futures]
+    if timeout is None:
+        return [
+            item._result
+            if type(item) is Future and item._state == "FINISHED" and item._exception is None
+            else _one(item, None)
+            for item in futures
+        ]
+    deadline = time.monotonic() + timeout
+    return [_one(item, max(0.0, deadline - time.monotonic())) for item in futures]
 
 
 def _one(future: Any, timeout: float | None) -> Any:
+    _raise_failures()
     if isinstance(future, Future):
-        future._await(timeout)
-        _raise_failures()
+        if future._state not in DONE:
+            future._await(timeout)
+            _raise_failures()
         return future.result(0)
     try:
         return future.result(timeout)
@@ -125,8 +133,9 @@ def _block(futures: list[Any], count: int, deadline: float | None) -> None:
 
 
 def _raise_failures() -> None:
-    if active.engine is not None:
-        active.engine.raise_failures()
+    engine = active.engine
+    if engine is not None and engine.troubled:
+        engine.raise_failures()
 
 
 def _check(futures: list[Any], what: str) -> None:

@@ -23,12 +23,16 @@ class FakeTransport:
         self._arrived: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self.receiving = threading.Semaphore(0)
         self.leaders: list[int] = []
-        self.wakes = self.flushes = 0
+        self.wakes = self.flushes = self.turn = 0
+        self.holding = True
 
     def deliver(self, message: Any) -> None:
         self._arrived.put(message)
 
-    def receive(self, timeout: float | None = None) -> tuple[Any, list[Any]] | None:
+    def receive(self) -> tuple[Any, list[Any]]:
+        return self.receive_within(None)  # type: ignore[return-value]
+
+    def receive_within(self, timeout: float | None) -> tuple[Any, list[Any]] | None:
         self.leaders.append(threading.get_ident())
         self.receiving.release()
         try:

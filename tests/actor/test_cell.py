@@ -9,7 +9,7 @@ import pytest
 
 from actorrl.actor.batched import batched
 from actorrl.actor.cell import Cell, Outcome
-from actorrl.actor.context import cancelled, current, here
+from actorrl.actor.context import cancelled, current, here, inside
 from actorrl.actor.mailbox import Envelope
 from actorrl.actor.ref import ActorRef
 
@@ -82,7 +82,11 @@ def decode(item: Envelope) -> Any:
 
 
 def handle(made: Cell, *run: Envelope, asked: bool = False) -> list[Outcome]:
-    outcomes = made.handle(list(run), decode, lambda item: asked)
+    with inside(made, lambda: asked):
+        if run[0].method in made.batched:
+            outcomes = made.handle_batch(list(run), decode)
+        else:
+            outcomes = [Outcome(one, *made.handle(one, decode)) for one in run]
     assert [outcome.envelope for outcome in outcomes] == list(run)
     assert here.cell is None
     return outcomes
@@ -126,7 +130,7 @@ def test_arguments_that_cannot_be_decoded_fail_their_call():
 
 def test_leaving_is_raised():
     with pytest.raises(SystemExit) as leaving:
-        cell().handle([envelope("leave")], decode, lambda item: False)
+        cell().handle(envelope("leave"), decode)
 
     assert leaving.value.code == 3
     assert here.cell is None

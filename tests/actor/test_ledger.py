@@ -11,8 +11,9 @@ import pytest
 from actorrl.actor import ledger as module
 from actorrl.actor.deaths import End
 from actorrl.actor.future import Future
-from actorrl.actor.ledger import Ledger, method_of
+from actorrl.actor.ledger import Ledger
 from actorrl.actor.ref import ActorRef
+from actorrl.actor.routes import Route
 from actorrl.errors import ActorDied
 
 ME = 4
@@ -25,8 +26,8 @@ class Engine:
         work()
 
 
-def call(ledger: Ledger, actor: int = 1, method: str = "Counter.add") -> Future[Any]:
-    future: Future[Any] = Future(Engine(), method, 0, actor)  # type: ignore[arg-type]
+def call(ledger: Ledger, actor: int = 1, method: str = "add") -> Future[Any]:
+    future: Future[Any] = Future(Engine(), "Counter", method, actor)  # type: ignore[arg-type]
     ledger.enter(future)
     return future
 
@@ -158,12 +159,12 @@ def test_a_watcher_that_comes_in_the_moment_of_the_end_is_told():
 def test_who_has_ended_is_no_longer_among_the_living():
     ledger = Ledger()
     for actor, process in ((1, 10), (2, 10), (3, 11)):
-        ledger.living[actor] = ref(actor, process), None
+        ledger.routes[actor] = Route(ref(actor, process), None, None, 1024, "block")
         ledger.policies[actor] = "raise"
 
     ledger.end(end(1), ME)
 
-    assert list(ledger.living) == list(ledger.policies) == [2, 3]
+    assert list(ledger.routes) == list(ledger.policies) == [2, 3]
 
 
 def test_the_dead_of_an_earlier_system_claim_nothing_from_an_actor_with_their_number():
@@ -196,8 +197,3 @@ def test_old_ends_are_forgotten_oldest_first(monkeypatch: pytest.MonkeyPatch):
 
     assert list(ledger.ends) == [3, 4, 5]
 
-
-def test_a_label_ends_with_its_method():
-    ledger = Ledger()
-
-    assert method_of(call(ledger, method="Outer.Inner.add")) == "add"

@@ -137,7 +137,7 @@ def test_time_runs_out_for_leader_and_follower(desk: Any):
 
     assert desk.ended(follower)
     assert leader.is_alive()
-    assert desk.receiver._leader == leader.ident
+    assert desk.receiver.leader == leader.ident
     desk.receiver.until(Waiter(), time.monotonic() - 1.0)
     desk.transport.deliver(waiter.done)
 
@@ -145,7 +145,7 @@ def test_time_runs_out_for_leader_and_follower(desk: Any):
 def test_what_is_held_leaves_before_anybody_waits(desk: Any):
     for wait in (
         lambda: desk.receiver.until(Waiter(), time.monotonic() - 1.0),
-        lambda: desk.receiver.until_done(Answer(), ("FINISHED",), time.monotonic() - 1.0),
+        lambda: desk.receiver.lead(Answer().finished, time.monotonic() - 1.0),
     ):
         before = desk.transport.flushes
         wait()
@@ -161,19 +161,22 @@ def test_what_has_arrived_is_taken_even_when_the_time_is_up(desk: Any):
 
 
 class Answer:
-    """As much of a future as the fast path looks at."""
+    """What the fast path waits for."""
 
-    _state = "PENDING"
+    _done = False
 
     def finish(self) -> None:
-        self._state = "FINISHED"
+        self._done = True
+
+    def finished(self) -> bool:
+        return self._done
 
 
 def test_the_fast_path_waits_for_one_future_and_passes_the_lead_on(desk: Any):
     answer, waiter = Answer(), desk.parked()
-    leader = desk.run(lambda: desk.receiver.until_done(answer, ("FINISHED",), None) or None)
+    leader = desk.run(lambda: desk.receiver.lead(answer.finished, None) or None)
     desk.led()
-    assert desk.receiver.until_done(Answer(), ("FINISHED",), None) is False, "somebody else leads"
+    assert desk.receiver.lead(Answer().finished, None) is False, "somebody else leads"
     follower = desk.wait(waiter)
     assert waiter.asleep.wait(LONG)
     desk.transport.deliver(answer.finish)
@@ -185,7 +188,7 @@ def test_the_fast_path_waits_for_one_future_and_passes_the_lead_on(desk: Any):
 
 def test_the_fast_path_is_woken_by_a_nudge(desk: Any):
     answer = Answer()
-    leader = desk.run(lambda: desk.receiver.until_done(answer, ("FINISHED",), None) or None)
+    leader = desk.run(lambda: desk.receiver.lead(answer.finished, None) or None)
     desk.led()
     answer.finish()
     desk.receiver.nudge()
@@ -194,7 +197,7 @@ def test_the_fast_path_is_woken_by_a_nudge(desk: Any):
 
 
 def test_the_fast_path_ends_at_its_deadline(desk: Any):
-    assert desk.receiver.until_done(Answer(), ("FINISHED",), time.monotonic() + 0.01) is True
+    assert desk.receiver.lead(Answer().finished, time.monotonic() + 0.01) is True
 
 
 def test_draining_takes_what_is_there_and_does_not_wait(desk: Any):

@@ -27,7 +27,7 @@ class Ends:
 
     def receive(self) -> list[Any]:
         """The next messages: one, or those of a batch, each with its call's number and its buffers."""
-        got = self.far.receive(LONG)
+        got = self.far.receive_within(LONG)
         assert got is not None, "nothing arrived"
         raw, buffers = got
         frame = unpack(memoryview(raw))
@@ -58,13 +58,19 @@ def call(number: int, data: bytes = b"", flags: int = 0) -> bytes:
     return pack(CALL, 7, number, 1, b"add", data, flags)
 
 
+def send_call(near: Transport, number: int) -> None:
+    peer = near.peer(2)
+    with peer.lock:
+        near.push(peer, call(number), hold=peer.hurried(near.turn))
+
+
 def test_a_lone_message_leaves_at_once_and_arrives_whole(ends: Ends):
     ends.near.send(2, call(1, b"payload"))
-    raw, buffers = ends.far.receive(LONG) or (b"", [])
+    raw, buffers = ends.far.receive_within(LONG) or (b"", [])
     frame = unpack(memoryview(raw))
 
     assert (frame.kind, frame.actor, frame.call_id, frame.name, bytes(frame.data)) == (CALL, 7, 1, b"add", b"payload")
-    assert buffers == []
+    assert not buffers
 
 
 def test_buffers_follow_their_message_and_are_copied_when_it_leaves(ends: Ends):
@@ -86,11 +92,11 @@ def test_messages_of_every_kind_keep_their_order(ends: Ends):
         elif way == 1:
             ends.near.send(2, call(number), hold=True)
         elif way == 2:
-            ends.near.send_call(2, call(number))
+            send_call(ends.near, number)
         elif way == 3:
             ends.near.send(2, call(number, flags=BUFFERS), [b"large"])
         else:
-            ends.near.send_call(2, call(number))
+            send_call(ends.near, number)
             ends.near.flush()
     ends.near.flush()
 
@@ -103,7 +109,7 @@ def test_threads_that_send_to_one_process_each_keep_their_order(ends: Ends):
     def send(first: int) -> None:
         start.wait(LONG)
         for number in range(first, first + 300):
-            ends.near.send_call(2, call(number))
+            send_call(ends.near, number)
 
     threads = [threading.Thread(target=send, args=(1000 * index,)) for index in range(1, 5)]
     for thread in threads:
@@ -121,7 +127,7 @@ def test_held_messages_leave_together_when_their_sender_waits(ends: Ends, monkey
     monkeypatch.setattr(module, "SOON", LONG)
     for number in range(1, 6):
         ends.near.send(2, call(number), hold=True)
-    assert ends.far.receive(0.0) is None
+    assert ends.far.receive_within(0.0) is None
     ends.near.flush()
 
     assert ends.receive() == [(number, []) for number in range(1, 6)]
@@ -154,7 +160,7 @@ def test_a_message_that_is_not_held_takes_the_held_ones_along(ends: Ends, monkey
 
 def test_waiting_ends_with_its_time(ends: Ends):
     began = time.monotonic()
-    assert ends.far.receive(0.02) is None
+    assert ends.far.receive_within(0.02) is None
 
     assert time.monotonic() - began >= 0.015
     assert not ends.far.pending()
@@ -182,7 +188,7 @@ def test_what_was_sent_before_the_other_end_exists_arrives():
 
 
 def test_what_was_held_leaves_before_the_sockets_close(ends: Ends, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(Transport, "_hold", lambda self: setattr(self, "_holding", True))
+    monkeypatch.setattr(Transport, "_hold", lambda self: setattr(self, "holding", True))
     ends.near.send(2, call(1), hold=True)
     ends.near.close(1.0)
 
@@ -208,7 +214,7 @@ def test_a_message_to_a_process_that_is_just_forgotten_is_dropped(ends: Ends):
 
 
 def test_what_is_held_for_a_process_that_is_forgotten_disturbs_nobody(ends: Ends, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(Transport, "_hold", lambda self: setattr(self, "_holding", True))
+    monkeypatch.setattr(Transport, "_hold", lambda self: setattr(self, "holding", True))
     ends.near.send(2, call(1), hold=True)
     peer = ends.near._peers[2]
     ends.near.forget(2)

@@ -111,8 +111,6 @@ def test_an_option_that_does_not_exist_is_a_type_error_with_the_nearest_name(wro
         {"restart_window": 1.0},
         {"backoff": 0.5},
         {"checkpoint": 3},
-        {"mailbox": 8},
-        {"on_full": "raise"},
         {"gpus": 1},
         {"resources": {"tpu": 1}},
     ],

@@ -1,0 +1,177 @@
+"""What a process sends to actors: calls, tells and group calls, each once there is room for it.
+
+`processes.py` offers these to the program and to the handlers of its actors.
+
+    call ──► meet: which way? ──► room in its mailbox? ──► post.py
+                  │ ended                 │ full: wait and receive meanwhile, or MailboxFull
+                  ▼
+             ActorDied, through the future
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from .arguments import encode_call
+from .births import Births
+from .codec import Encoded
+from .context import here
+from .deaths import End, died
+from .engine import Call
+from .future import Future, Patience
+from .plain import is_plain
+from .post import Post
+from .receiver import Waiter
+from .ref import ActorRef
+from .routes import Route, refusal
+
+__all__ = ["Calls"]
+
+ON_ITS_WAY = 0.01
+"""Seconds that a message between two processes may take on a busy machine."""
+log = logging.getLogger("actorrl")
+
+
+class Calls:
+    """See the module.
+
+    Args:
+        patience: what the futures of the calls ask.
+        post: sends the messages.
+        births: knows the actors that this process has not met.
+    """
+
+    def __init__(self, patience: Patience, post: Post, births: Births) -> None:
+        self._patience, self._post, self._births = patience, post, births
+        self._token, self._ledger, self._receiver = post.token, post.ledger, post.receiver
+
+    def call(
+        self, ref: ActorRef[Any], method: str, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Future[Any]:
+        route: Any = self._ledger.routes.get(ref._actor)
+        if route is None or ref._token != self._token:
+            route = self.meet(ref)
+            if isinstance(route, End):
+                return self._too_late(Call(ref, method, function, args, kwargs), route)
+        future: Future[Any] = Future(self._patience, ref._cls, method, ref._actor)
+        if function is None and not kwargs and is_plain(args):
+            while not self._post.send_plain(route, method, args, None, future):
+                self._make_room(route, 0, method)
+        else:
+            self._send(route, Call(ref, method, function, args, kwargs), future)
+        if not self._receiver.armed:
+            self._receiver.arm()
+        if ref._actor in self._ledger.ends:
+            self._ended_meanwhile(future)
+        return future
+
+    def _too_late(self, call: Call, end: End) -> Future[Any]:
+        encode_call(call)  # what could not be sent is refused all the same
+        future: Future[Any] = Future(self._patience, call.ref._cls, call.method, call.ref._actor)
+        self._ledger.answer_dead(future, end)
+        return future
+
+    def _ended_meanwhile(self, future: Future[Any]) -> None:
+        """The actor's end may have been noted before the call was open: then nobody else answers it."""
+        end = self._ledger.ends.get(future._actor)
+        if end is not None and self._ledger.close(future._call_id) is not None:
+            self._ledger.answer_dead(future, end)
+
+    def tell(
+        self, ref: ActorRef[Any], method: str, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
+        route: Any = self._ledger.routes.get(ref._actor)
+        if route is None or ref._token != self._token:
+            route = self.meet(ref)
+            if isinstance(route, End):
+                encode_call(Call(ref, method, function, args, kwargs))
+                log.error("the message %s was not delivered: %s", method, died(route, method, False))
+                return
+        if function is None and not kwargs and is_plain(args):
+            while not self._post.send_plain(route, method, args, None, None):
+                self._make_room(route, 0, method)
+        else:
+            self._send(route, Call(ref, method, function, args, kwargs), None)
+
+    def call_group(
+        self, refs: Sequence[ActorRef[Any]], method: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> list[Future[Any]]:
+        futures: list[Future[Any]] = []
+        ways: dict[int, list[tuple[Route, Future[Any]]]] = {}
+        for ref in refs:
+            route = self.meet(ref)
+            future: Future[Any] = Future(self._patience, ref._cls, method, ref._actor)
+            futures.append(future)
+            if isinstance(route, End):
+                self._ledger.answer_dead(future, route)
+            else:
+                ways.setdefault(route.process, []).append((route, future))
+        for members in ways.values():
+            routes = [route for route, _ in members]
+            body: Any = args
+            if kwargs or not is_plain(args):
+                call = Call(routes[0].ref, method, None, args, kwargs)
+                body = encode_call(call, self._post.known(routes[0].process))
+            while not self._post.send_group(routes, method, body, [future for _, future in members]):
+                for route in routes:
+                    self._make_room(route, body.size if isinstance(body, Encoded) else 0, method)
+        self._receiver.arm()
+        for future in futures:
+            self._ended_meanwhile(future)
+        return futures
+
+    def _send(self, route: Route, call: Call, future: Future[Any] | None) -> None:
+        """Send a message once there is room for it."""
+        post, function, key = self._post, call.function, None
+        if not call.kwargs and is_plain(call.args):
+            if function is not None:
+                key = function.address(route.peer.known)
+            if function is None or key is not None:
+                while not post.send_plain(route, call.method, call.args, key, future):
+                    self._make_room(route, 0, call.method)
+                return
+        body = encode_call(call, post.known(route.process))
+        while not post.send_call(route, call, body, future):
+            self._make_room(route, body.size, call.method)
+
+    def _make_room(self, route: Route, size: int, method: str) -> None:
+        """Return when the actor can take a message of so many bytes, or has ended; or raise MailboxFull."""
+        receiver, me = self._receiver, here.cell
+        itself = me is not None and me.ref == route.ref
+        if itself or route.on_full == "raise":
+            self._post.transport.flush()
+            receiver.drain()
+            if route.full(size) and not itself and route.refused != route.started:
+                # The news that one was taken may be on its way; once for each state of the mailbox we wait for it.
+                receiver.lead(lambda: not route.full(size), time.monotonic() + ON_ITS_WAY)
+                route.refused = route.started
+            if route.full(size):
+                raise refusal(route.ref, route.sent - route.started, route.limit, method, itself)
+            return
+        if not receiver.lead(lambda: not route.full(size), None):
+            waiter = Waiter()
+            route.blocked.append(waiter)
+            try:
+                if route.full(size):
+                    receiver.until(waiter)
+            finally:
+                route.blocked.remove(waiter)
+
+    def meet(self, ref: ActorRef[Any]) -> Route | End:
+        """The way to an actor, or its end. The first time a ref is met, the nursery is asked."""
+        if ref._token != self._token:
+            return End(ref._actor, "system shut down", ref._cls, ref._name, None)
+        route = self._ledger.routes.get(ref._actor)
+        if route is not None:
+            return route
+        end = self._ledger.ends.get(ref._actor)
+        if end is None:
+            end, bounds = self._births.ask("alive", ref._actor)
+            if end is None:
+                new = Route(ref, self._post.peer(ref._process), None, *bounds)
+                return self._ledger.routes.setdefault(ref._actor, new)
+            self._ledger.ends[ref._actor] = end
+        return end
