@@ -135,12 +135,15 @@ class ReplayTable:
             items = np.array([items], self._layout)
         rows = np.ascontiguousarray(as_rows(items, self._layout))
         if self._layout is None:
-            self._layout, self._names = rows.dtype, rows.dtype.names or ()
-            self._rows = np.zeros(self.capacity, rows.dtype)
-            # The same memory as records without fields, which numpy copies whole.
-            self._raw = self._rows.view(np.dtype((np.void, rows.dtype.itemsize)))
-            self._direct = self._ring and self.limiter is None
+            self._allocate(rows.dtype)
         return rows
+
+    def _allocate(self, layout: np.dtype) -> None:
+        self._layout, self._names = layout, layout.names or ()
+        self._rows = np.zeros(self.capacity, layout)
+        # The same memory as records without fields, which numpy copies whole.
+        self._raw = self._rows.view(np.dtype((np.void, layout.itemsize)))
+        self._direct = self._ring and self.limiter is None
 
     def _scatter(self, rows: Array) -> None:
         """Write rows [m], m at most the capacity, to the slots that the remover names."""
@@ -171,6 +174,18 @@ class ReplayTable:
         # The records by their fields, made so because .view and Sample(...) cost three times as much.
         rows = np.ndarray(len(slots), self._layout, self._raw.take(slots))
         return tuple.__new__(Sample, ({name: rows[name] for name in self._names}, ids, weight))
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Two views of the same memory would come back as two arrays; and empty slots need not travel.
+        state = {name: value for name, value in self.__dict__.items() if name != "_raw"}
+        return state | ({"_rows": self._rows[: len(self)]} if self._layout is not None else {})
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if self._layout is not None:
+            held = self._rows
+            self._allocate(held.dtype)
+            self._rows[: len(held)] = held
 
     def _tell(self) -> None:
         """Tell the sampler which slots were written since it last was: once per batch, not once per row."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 
 from actorrl.rl.rate_limiter import RateLimiter
 from actorrl.rl.removers import AtRandom, Oldest
-from actorrl.rl.samplers import Fifo, Prioritized
+from actorrl.rl.samplers import Fifo, Prioritized, Uniform
 from actorrl.rl.schedules import Linear
 from actorrl.rl.tables import ReplayTable
 
@@ -210,3 +212,28 @@ def test_fifo_needs_rows_in_order():
 def test_an_exponent_out_of_range_is_refused(alpha):
     with pytest.raises(ValueError, match="alpha must be between 0 and 1"):
         Prioritized(alpha)
+
+
+@each_remover
+@pytest.mark.parametrize("sampler", [Uniform, Prioritized, Fifo])
+@pytest.mark.parametrize("before", [0, 3, 20])
+def test_a_table_travels_by_pickle_and_goes_on_alike(sampler, remover, before):
+    if sampler is Fifo and remover is AtRandom:
+        pytest.skip("refused")
+    one = ReplayTable(8, np.random.default_rng(0), sampler=sampler(), remover=remover())
+    if before:
+        one.add(rows(0, before))
+        one.sample(2)
+
+    other = pickle.loads(pickle.dumps(one))
+
+    for table in (one, other):
+        table.add(rows(100, 1))
+        table.add((101,))
+        table.add(rows(102, 4))
+        sample = table.sample(3)
+        if sample.ids is not None:
+            table.update_priorities(sample.ids, np.float32([1, 5, 2]))
+    assert one.sample(4).batch["number"].tolist() == other.sample(4).batch["number"].tolist()
+    assert (one._rows["number"] == other._rows["number"]).all()
+    assert len(pickle.dumps(ReplayTable(10**9, np.random.default_rng(0)))) < 2000
