@@ -5,10 +5,12 @@ How one call travels, with the file that owns each step:
     ref.method(x)      ref.py        a Call, encoded by arguments.py / codec.py / arrays.py
         │              engine.py     the seam: whichever engine runs takes the Call
         ▼
-    processes.py       a frame (frames.py) through a socket (transport.py) to the actor's process,
-        │              started by nursery.py; or inline.py: straight on, in this process
+    calls.py           waits for room in the mailbox (routes.py) and enters the call (ledger.py)
+        │
+    post.py            plain values (plain.py) or a frame (frames.py), through a socket (transport.py)
+        │              to the actor's process, started by nursery.py; or inline.py: straight on, here
         ▼
-    mailbox.py ─► cell.py            one message at a time, on the object the actor owns
+    host.py ─► mailbox.py ─► life.py, cell.py    one message at a time, on the object the actor owns
         │
         ▼
     Future (future.py)               completed by the thread inside fetch (waiting.py), or behind its back

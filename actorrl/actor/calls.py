@@ -139,26 +139,30 @@ class Calls:
 
     def _make_room(self, route: Route, size: int, method: str) -> None:
         """Return when the actor can take a message of so many bytes, or has ended; or raise MailboxFull."""
-        receiver, me = self._receiver, here.cell
+        me = here.cell
         itself = me is not None and me.ref == route.ref
-        if itself or route.on_full == "raise":
-            self._post.transport.flush()
-            receiver.drain()
-            if route.full(size) and not itself and route.refused != route.started:
-                # The news that one was taken may be on its way; once for each state of the mailbox we wait for it.
-                receiver.lead(lambda: not route.full(size), time.monotonic() + ON_ITS_WAY)
-                route.refused = route.started
-            if route.full(size):
-                raise refusal(route.ref, route.sent - route.started, route.limit, method, itself)
+        if not itself and route.on_full == "block":
+            self._await_room(route, size, None)
             return
-        if not receiver.lead(lambda: not route.full(size), None):
-            waiter = Waiter()
-            route.blocked.append(waiter)
-            try:
-                if route.full(size):
-                    receiver.until(waiter)
-            finally:
-                route.blocked.remove(waiter)
+        self._post.transport.flush()
+        self._receiver.drain()
+        if route.full(size) and not itself and route.refused != route.started:
+            # The news that one was taken may be on its way; once for each state of the mailbox we wait for it.
+            self._await_room(route, size, time.monotonic() + ON_ITS_WAY)
+            route.refused = route.started
+        if route.full(size):
+            raise refusal(route.ref, route.sent - route.started, route.limit, method, itself)
+
+    def _await_room(self, route: Route, size: int, deadline: float | None) -> None:
+        if self._receiver.lead(lambda: not route.full(size), deadline):
+            return
+        waiter = Waiter()
+        route.blocked.append(waiter)
+        try:
+            if route.full(size):
+                self._receiver.until(waiter, deadline)
+        finally:
+            route.blocked.remove(waiter)
 
     def meet(self, ref: ActorRef[Any]) -> Route | End:
         """The way to an actor, or its end. The first time a ref is met, the nursery is asked."""

@@ -44,7 +44,6 @@ class Cell:
         self.seed, self.path = seed, path
         self.children: list[ActorRef[Any]] = []
         self.spawned = 0  # numbers the children, for their seeds
-        self.failures: list[tuple[Any, BaseException]] = []  # left to this actor as an owner
         self.mailbox = Mailbox()
         self.state: Any = None
         self.batched: dict[str, int] = {}
@@ -73,7 +72,8 @@ class Cell:
         """Handle one message: its value, or its error. SystemExit is raised. The thread is `inside` this cell."""
         try:
             if envelope.plain and not envelope.function:
-                result = self._method(envelope.method)(*envelope.body)
+                method = getattr(self.state, envelope.method, None)
+                result = (method if callable(method) else self._method(envelope.method))(*envelope.body)
             else:
                 function, args, kwargs = decode(envelope)
                 if function is not None:

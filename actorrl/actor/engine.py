@@ -65,9 +65,8 @@ class Engine(Protocol):
     token: str
     """Names this system; refs of another one are refused."""
 
-    @property
-    def troubled(self) -> bool:
-        """Whether `raise_failures` may have something to raise."""
+    failures: Any
+    """Its `any` says whether `raise_failures` may have something to raise: what `fetch` looks at."""
 
     def spawn(self, spawn: Spawn) -> ActorRef[Any]: ...
 
@@ -111,7 +110,7 @@ class Engine(Protocol):
 class _Active:
     engine: Engine | None = None
     pid = 0
-    forked = False  # this process is a fork of the engine's
+    forked: Engine | None = None  # the engine of the process that this one is a fork of, kept: nobody may close it
     closed = False  # an explicit shutdown came before
     start: Callable[[], Engine] | None = None  # set by system.py: starts the default
 
@@ -120,7 +119,7 @@ active = _Active()
 
 
 def _reset_after_fork() -> None:
-    active.forked = active.engine is not None
+    active.forked, active.engine = active.engine or active.forked, None
 
 
 if hasattr(os, "register_at_fork"):
@@ -129,7 +128,7 @@ if hasattr(os, "register_at_fork"):
 
 def install(new: Engine | None, *, closed: bool = False) -> None:
     """Make `new` the running engine of this process, or none."""
-    active.engine, active.pid, active.closed, active.forked = new, os.getpid(), closed, False
+    active.engine, active.pid, active.closed, active.forked = new, os.getpid(), closed, None
 
 
 def engine(*, spawning: bool = False) -> Engine:
@@ -140,12 +139,12 @@ def engine(*, spawning: bool = False) -> Engine:
     """
     found = active.engine
     if found is not None:
-        if active.forked:
-            raise RuntimeError(
-                "this process was forked from one that uses actorrl and cannot use its actors: "
-                "spawn an actor instead of forking, or start the fork before the system"
-            )
         return found
+    if active.forked is not None:
+        raise RuntimeError(
+            "this process was forked from one that uses actorrl and cannot use its actors: "
+            "spawn an actor instead of forking, or start the fork before the system"
+        )
     if active.closed:
         raise RuntimeError("the actor system was shut down: call actorrl.init() to start a new one")
     if not spawning or active.start is None:

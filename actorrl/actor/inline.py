@@ -26,6 +26,7 @@ from .codec import decode, encode
 from .context import here, inside
 from .deaths import End, died, exit_code
 from .engine import ActorInfo, Call, Spawn
+from .failures import Failures
 from .faults import decode_error, encode_error, error_text
 from .future import DONE, Future
 from .mailbox import Envelope
@@ -65,6 +66,7 @@ class InlineEngine:
         self._lock = threading.RLock()
         self._moved = threading.Condition(self._lock)
         self._generators = seeds.Streams()  # as on processes: one per int place, one per actor without
+        self.failures = Failures()
         self._root = Cell(ActorRef(self.token, 0, 0, "the program"), "raise", self.seed, ())
 
     # -- spawning and ending ---------------------------------------------------------------------
@@ -144,7 +146,7 @@ class InlineEngine:
         for child in list(cell.children):
             self._leave(child)
         if not end.orderly and not pending:
-            self._fail(resident, died(end, None, None), key=ref._actor)
+            self._fail(resident, died(end, None, None), death=True)
 
     def _leave(self, child: ActorRef[Any]) -> None:
         resident = self._resident(child)
@@ -202,7 +204,7 @@ class InlineEngine:
             reason = "stopped" if resident is not None else "system shut down"
             end = End(ref._actor, reason, ref._cls, ref._name, None)
         if resident is not None:  # whoever reads this future receives the failure
-            resident.owner.failures[:] = [row for row in resident.owner.failures if row[0] != ref._actor]
+            self.failures.claim(ref._actor)
         error = died(end, call.method, False)
         if future is None:
             log.error("the message %s was not delivered: %s", call.method, error)
@@ -289,10 +291,11 @@ class InlineEngine:
             self.stop(child, 10.0)
         self._end(resident, "stopped")
 
-    def _fail(self, resident: _Resident, error: BaseException, key: Any = None) -> None:
+    def _fail(self, resident: _Resident, error: BaseException, death: bool = False) -> None:
         log.error("%r failed and nobody waits for the answer:\n%s", resident.cell.ref, error_text(error))
         if resident.cell.on_failure == "raise":
-            resident.owner.failures.append((key, error))
+            actor = resident.cell.ref._actor
+            self.failures.add(resident.owner.ref._actor, -actor if death else actor, None, lambda: error)
         elif resident.cell.on_failure == "stop":
             if resident.owner is self._root:
                 raise SystemExit(1)
@@ -343,14 +346,10 @@ class InlineEngine:
                     resident.futures.pop(future._call_id, None)
                 self._moved.notify_all()
 
-    @property
-    def troubled(self) -> bool:
-        return bool(self._owner().failures)
-
     def raise_failures(self) -> None:
-        owner = self._owner()
-        if owner.failures:
-            raise owner.failures.pop(0)[1]
+        error = self.failures.take(self._owner().ref._actor)
+        if error is not None:
+            raise error
 
     # -- the rest --------------------------------------------------------------------------------
 

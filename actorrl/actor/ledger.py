@@ -33,11 +33,11 @@ class Ledger:
         """`on_failure` of the actors that were spawned here."""
         self.failures = Failures()
         self._watchers: dict[int, list[Future[Any]]] = {}
-        self._numbers = itertools.count(1)
+        self.numbers = itertools.count(1)
 
     def enter(self, future: Future[Any]) -> int:
         """Open a call; its number, from 1 upward."""
-        number = future._call_id = next(self._numbers)
+        number = future._call_id = next(self.numbers)
         self.open[number] = future
         return number
 

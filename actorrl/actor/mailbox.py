@@ -40,7 +40,7 @@ class Mailbox:
 
     def __init__(self) -> None:
         self.queue: deque[Envelope] = deque()
-        """For reading, where `len(mailbox)` would be too dear."""
+        """Open to the host, where `put` and `len(mailbox)` would be too dear."""
         self._cancelled: set[tuple[int, int]] = set()
         self._taken: dict[int, int] = {}
         self.skipped: set[int] = set()
@@ -68,6 +68,14 @@ class Mailbox:
             return False
         self._cancelled.add(key)
         return True
+
+    def take_one(self) -> Envelope | None:
+        """The next envelope; None if nothing is queued but what was cancelled."""
+        if self._cancelled:
+            return next(iter(self.take()), None)
+        head = self.queue.popleft()
+        self._taken[head[0]] = self._taken.get(head[0], 0) + 1
+        return head
 
     def take(self, batched: dict[str, int] | None = None) -> list[Envelope]:
         """The next envelope, or the next run of them where its method is in `batched` ({name: max size}).

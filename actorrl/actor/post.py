@@ -9,7 +9,6 @@ hands it each frame. It owns the sockets and the ledger of open calls.
 
 from __future__ import annotations
 
-import itertools
 import os
 import pickle
 from collections.abc import Callable, Sequence
@@ -70,6 +69,7 @@ class Post:
         self.token, self.number, self.pid = token, number, os.getpid()
         self.host: Host | None = None
         self.ledger = Ledger()
+        self._open, self._numbers = self.ledger.open, self.ledger.numbers  # the hot path enters calls by itself
         self.transport = Transport(directory, number)
         self.receiver = Receiver(self.transport, self.dispatch, lambda: self.ledger.open)
         self.dropped = 0
@@ -98,14 +98,13 @@ class Post:
             number = 0
             if future is not None:
                 future._route, future._mark = route, route.sent
-                number = self.ledger.enter(future)
-            actor = route.actor
-            entry = (actor, number, method, args) if key is None else (actor, number, method, args, key)
-            if peer is self._local:
-                self._take_calls(self.number, (entry,))
+                number = future._call_id = next(self._numbers)
+                self._open[number] = future
+            entry = (route.actor, number, method, args) if key is None else (route.actor, number, method, args, key)
+            if peer is not self._local:
+                self.transport.push_call(peer, entry)
             else:
-                # What follows messages that are held will be held too, until its sender waits.
-                self.transport.push_plain(peer, entry, bool(peer.held) or peer.hurried(self.transport.turn))
+                self._take_plain([self.number, entry])
         return True
 
     def send_call(self, route: Route, call: Call, body: Encoded, future: Future[Any] | None) -> bool:
@@ -149,9 +148,9 @@ class Post:
                 self.post(peer.process, frame, body.buffers)
                 peer.known.update(body.defines)
             elif peer is not self._local:
-                self.transport.push_plain(peer, (actors, numbers, method, body))
+                self.transport.push_plain(peer, (actors, numbers, method, body), False)
             else:
-                self._take_calls(self.number, ((actors, numbers, method, body),))
+                self._take_plain([self.number, (actors, numbers, method, body)])
         return True
 
     def _enter(self, route: Route, future: Future[Any] | None, size: int) -> int:
@@ -202,8 +201,9 @@ class Post:
     def _take_plain(self, entries: list[Any]) -> None:
         """Plain values: answers and credits one by one, calls for the actors here together."""
         calls: list[Any] = []
-        close, route, mark = self.ledger.open.pop, None, 0
-        for entry in itertools.islice(entries, 1, None):
+        close, route, mark = self._open.pop, None, 0
+        sender = entries.pop(0)
+        for entry in entries:
             length = len(entry)
             if length == 2:
                 future = close(entry[0], None)
@@ -221,13 +221,10 @@ class Post:
         if route is not None:
             route.take(mark)
         if calls:
-            self._take_calls(entries[0], calls)
-
-    def _take_calls(self, sender: int, entries: Sequence[tuple[Any, ...]]) -> None:
-        if self.host is None:
-            self._drop("a call for an actor, and none lives here")
-        else:
-            self.host.put_plain(sender, entries)
+            if self.host is not None:
+                self.host.put_plain(sender, calls)
+            else:
+                self._drop("a call for an actor, and none lives here")
 
     def _on_credit(self, actor: int, mark: int) -> None:
         """An actor has taken our messages up to `mark`."""
@@ -300,8 +297,10 @@ class Post:
         """Answer a call with a plain value; `hold` if another answer will follow."""
         if envelope.sender == self.number:
             self._settle_here(envelope.call_id, value)
-        else:
-            self.transport.send_plain(envelope.sender, (envelope.call_id, value), hold)
+            return
+        peer = self.transport.peers.get(envelope.sender) or self.transport.peer(envelope.sender)
+        with peer.lock:
+            self.transport.push_plain(peer, (envelope.call_id, value), hold)
 
     def reply(
         self, ref: ActorRef[Any], envelope: Envelope, value: Any, error: BaseException | None, hold: bool = False

@@ -61,6 +61,7 @@ class ProcessEngine:
         self._closing = False
         self.post = Post(directory, token, number, lambda *news: self.births.send(*news))
         self.ledger, self.receiver = self.post.ledger, self.post.receiver
+        self.failures = self.ledger.failures
         self.births = Births(directory, token, self._on_news, self._on_lost, line)
         calls = Calls(self, self.post, self.births)
         self.call, self.tell, self.call_group = calls.call, calls.tell, calls.call_group
@@ -224,10 +225,6 @@ class ProcessEngine:
             if route is not None:
                 self.post.post(route.process, pack(CANCEL, future._actor, future._call_id, self.number))
         self.receiver.nudge()
-
-    @property
-    def troubled(self) -> bool:
-        return self.ledger.failures.any
 
     def raise_failures(self) -> None:
         if self.ledger.failures.any:

@@ -27,6 +27,8 @@ LONGEST = 3600.0
 """Seconds of one sleep at most; the clocks below have their limits."""
 PATIENCE = 0.003
 """Seconds without a leader before the background thread takes over."""
+LONG_PATIENCE = 0.02
+"""The same once threads have led again and again: each look of the background thread costs them a switch."""
 
 
 class Waiter:
@@ -264,10 +266,10 @@ class Receiver:
             pass
 
     def _background(self) -> None:
-        turns = -1
+        turns, patience = -1, PATIENCE
         while not self._closed:
             self._arming.wait()
-            kicked = self._kick.wait(PATIENCE)
+            kicked = self._kick.wait(patience)
             self._kick.clear()
             if not self._wanted():
                 self.armed = False
@@ -277,7 +279,9 @@ class Receiver:
                 continue
             if not kicked and turns != self._turns:
                 turns = self._turns  # somebody led meanwhile and will likely be back
+                patience = min(2 * patience, LONG_PATIENCE)
                 continue
+            patience = PATIENCE
             self._in_background = True
             if not self._closed and self._lead.acquire(blocking=False):
                 self._lead_in_background()

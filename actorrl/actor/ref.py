@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["ActorRef", "Method"]
 
 T = TypeVar("T")
+_active = _seam.active
 
 
 class ActorRef(Generic[T]):
@@ -87,13 +88,13 @@ class Method:
         self._name = name
 
     def __call__(self, *args: Any, **kwargs: Any) -> Future[Any]:
-        return _seam.engine().call(self._ref, self._name, None, args, kwargs)
+        return (_active.engine or _seam.engine()).call(self._ref, self._name, None, args, kwargs)
 
     remote = __call__
 
     def tell(self, *args: Any, **kwargs: Any) -> None:
         """Send the message one way: no Future is made. A failure goes to the actor's owner."""
-        _seam.engine().tell(self._ref, self._name, None, args, kwargs)
+        (_active.engine or _seam.engine()).tell(self._ref, self._name, None, args, kwargs)
 
     def tell_after(self, seconds: float, *args: Any, **kwargs: Any) -> None:
         """Tell it in so many seconds. The arguments are copied now; a sender that ends before sends nothing.

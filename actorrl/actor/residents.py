@@ -76,5 +76,5 @@ class Resident:
         self.quantum = quantum(birth.mailbox)
         self.eager = self.quantum == 1  # so few may wait that a sender must know at once
         self.failures = 0
-        self.looked = 0.0  # when the socket was last looked at between two messages
+        self.looked = 0  # when the socket was last looked at between two messages
         self.left = False  # its owner has ended

@@ -96,11 +96,15 @@ class CellStatus:
             words[at] = self._states[state]
             words[at + 1] = queue
 
-    def begin(self, envelope: Envelope, queue: int) -> None:
-        """This envelope, and a batch that it leads, begins now."""
+    def begin(self, envelope: Envelope, queue: int, now: int) -> None:
+        """This envelope, and a batch that it leads, begins at `now` (time.monotonic_ns)."""
         if envelope.call_id:
-            self.started(envelope)
-        self._began = time.monotonic_ns()
+            at = self._callers.get(envelope.sender, -1)
+            if at is not None and at >= 0:
+                self._words[at] = envelope.call_id
+            else:
+                self.started(envelope)
+        self._began = now
         if self._at != _NOWHERE:
             if envelope.method != self._running:
                 self._name(envelope.method)
@@ -122,9 +126,10 @@ class CellStatus:
         if at is not None:
             self._words[at] = envelope.call_id
 
-    def end(self, count: int, queue: int) -> None:
-        """They are done."""
-        self._busy += time.monotonic_ns() - self._began
+    def end(self, count: int, queue: int) -> int:
+        """They are done. The time (time.monotonic_ns)."""
+        now = time.monotonic_ns()
+        self._busy += now - self._began
         self._handled += count
         if self._at != _NOWHERE:
             words, at = self._words, self._word
@@ -132,6 +137,7 @@ class CellStatus:
             words[at + 1] = queue
             words[at + 2] = self._handled
             words[at + 3] = self._busy
+        return now
 
     def _caller(self, process: int) -> int | None:
         """The word that holds the last call of a process."""

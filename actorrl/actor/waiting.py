@@ -35,7 +35,7 @@ def fetch(future: Any, timeout: float | None = None) -> Any:
     Raises:
         The handler's error (the first in order), TimeoutError, CancelledError, ActorDied, DeadlockError.
     """
-    if isinstance(future, concurrent.futures.Future):
+    if isinstance(future, (Future, concurrent.futures.Future)):
         return _one(future, timeout)
     try:
         futures = list(future)
@@ -54,11 +54,17 @@ def fetch(future: Any, timeout: float | None = None) -> Any:
 
 
 def _one(future: Any, timeout: float | None) -> Any:
-    _raise_failures()
+    engine = active.engine
+    if engine is not None and engine.failures.any:
+        engine.raise_failures()
     if isinstance(future, Future):
-        if future._state not in DONE:
-            future._await(timeout)
-            _raise_failures()
+        if future._state == "PENDING":
+            if timeout is None and engine is not None and type(future) is Future:
+                engine.block(future, None)
+            else:
+                future._await(timeout)
+            if engine is not None and engine.failures.any:
+                engine.raise_failures()
         return future.result(0)
     try:
         return future.result(timeout)
@@ -134,7 +140,7 @@ def _block(futures: list[Any], count: int, deadline: float | None) -> None:
 
 def _raise_failures() -> None:
     engine = active.engine
-    if engine is not None and engine.troubled:
+    if engine is not None and engine.failures.any:
         engine.raise_failures()
 
 

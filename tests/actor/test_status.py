@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -36,7 +37,7 @@ def test_states_queues_and_counts_are_read_back(memory: mmap.mmap):
     assert read(memory, 7)[:4] == ("starting", 0, 0, 0.0)
     cell.state(2, 5)
     assert read(memory, 7)[:3] == ("idle", 5, 0)
-    cell.begin(envelope(), 4)
+    cell.begin(envelope(), 4, time.monotonic_ns())
     reading = read(memory, 7)
     assert (reading.state, reading.queue, reading.running) == ("running", 4, "add")
     cell.end(1, 4)
@@ -50,8 +51,8 @@ def test_states_queues_and_counts_are_read_back(memory: mmap.mmap):
 def test_the_cells_of_a_place_are_apart(memory: mmap.mmap):
     page = Page(memory)
     first, second = page.cell(3), page.cell(4)
-    first.begin(envelope(method="one"), 1)
-    second.begin(envelope(method="two"), 2)
+    first.begin(envelope(method="one"), 1, time.monotonic_ns())
+    second.begin(envelope(method="two"), 2, time.monotonic_ns())
 
     assert [(read(memory, actor).running, read(memory, actor).queue) for actor in (3, 4)] == [("one", 1), ("two", 2)]
     assert read(memory, 5) is None
@@ -62,7 +63,7 @@ def test_a_long_name_is_cut_and_harms_nobody(memory: mmap.mmap, name: str):
     page = Page(memory)
     first, second = page.cell(1), page.cell(2)
     second.state(2, 9)
-    first.begin(envelope(method=name), 0)
+    first.begin(envelope(method=name), 0, time.monotonic_ns())
 
     assert name.startswith(read(memory, 1).running.rstrip("\N{REPLACEMENT CHARACTER}"))
     assert len(read(memory, 1).running) >= min(len(name), 29)
@@ -73,9 +74,9 @@ def test_the_last_call_that_began_is_kept_per_caller(memory: mmap.mmap):
     page = Page(memory)
     first, second = page.cell(1), page.cell(2)
     for one in (envelope(10, 1), envelope(10, 2), envelope(11, 5)):
-        first.begin(one, 0)
-    first.begin(envelope(10, 9), 0)
-    second.begin(envelope(10, 3), 0)
+        first.begin(one, 0, time.monotonic_ns())
+    first.begin(envelope(10, 9), 0, time.monotonic_ns())
+    second.begin(envelope(10, 3), 0, time.monotonic_ns())
 
     assert read_started(memory, 1) == {10: 9, 11: 5}
     assert read_started(memory, 2) == {10: 3}
@@ -83,14 +84,14 @@ def test_the_last_call_that_began_is_kept_per_caller(memory: mmap.mmap):
 
 
 def test_tells_leave_no_trace_among_the_callers(memory: mmap.mmap):
-    Page(memory).cell(1).begin(envelope(10, 0), 0)
+    Page(memory).cell(1).begin(envelope(10, 0), 0, time.monotonic_ns())
 
     assert read_started(memory, 1) == {}
     assert read(memory, 1).running == "add"
 
 
 def test_numbers_beyond_32_bits_are_kept(memory: mmap.mmap):
-    Page(memory).cell(2**32 - 1).begin(envelope(2**32 - 1, 2**64 - 1), 0)
+    Page(memory).cell(2**32 - 1).begin(envelope(2**32 - 1, 2**64 - 1), 0, time.monotonic_ns())
 
     assert read_started(memory, 2**32 - 1) == {2**32 - 1: 2**64 - 1}
 
@@ -99,7 +100,7 @@ def test_more_actors_than_cells_are_counted_not_written(memory: mmap.mmap):
     page = Page(memory)
     cells = [page.cell(actor) for actor in range(1, status.CELLS + 3)]
     for cell in cells:
-        cell.begin(envelope(1, 4), 1)
+        cell.begin(envelope(1, 4), 1, time.monotonic_ns())
         cell.end(1, 0)
 
     assert read(memory, status.CELLS).handled == 1
@@ -110,10 +111,10 @@ def test_more_actors_than_cells_are_counted_not_written(memory: mmap.mmap):
 def test_more_callers_than_entries_are_not_known(memory: mmap.mmap):
     cell = Page(memory).cell(1)
     for caller in range(1, status.CALLERS):
-        cell.begin(envelope(caller, 1), 0)
+        cell.begin(envelope(caller, 1), 0, time.monotonic_ns())
     assert len(read_started(memory, 1)) == status.CALLERS - 1
     for caller in range(status.CALLERS, status.CALLERS + 3):
-        cell.begin(envelope(caller, 1), 0)
+        cell.begin(envelope(caller, 1), 0, time.monotonic_ns())
 
     assert read_started(memory, 1) is None
     assert read_last_words(memory) == "", "nothing is written past the entries"

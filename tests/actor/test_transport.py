@@ -206,9 +206,9 @@ def test_a_message_to_a_process_that_is_just_forgotten_is_dropped(ends: Ends):
             return found
 
     ends.near.send(2, call(1))
-    ends.near._peers = Slow(ends.near._peers)
+    ends.near.peers = Slow(ends.near.peers)
     ends.near.send(2, call(2))
-    ends.near._peers = Slow(ends.near._peers)
+    ends.near.peers = Slow(ends.near.peers)
     ends.near.send(2, call(3), hold=True)
     ends.near.flush()
 
@@ -216,11 +216,11 @@ def test_a_message_to_a_process_that_is_just_forgotten_is_dropped(ends: Ends):
 def test_what_is_held_for_a_process_that_is_forgotten_disturbs_nobody(ends: Ends, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(Transport, "_hold", lambda self: setattr(self, "holding", True))
     ends.near.send(2, call(1), hold=True)
-    peer = ends.near._peers[2]
+    peer = ends.near.peers[2]
     ends.near.forget(2)
-    ends.near._peers[2] = peer  # as the flusher's copy of the list still has it
+    ends.near.peers[2] = peer  # as the flusher's copy of the list still has it
     ends.near.flush()
-    del ends.near._peers[2]
+    del ends.near.peers[2]
 
 
 def test_sending_after_the_end_is_nothing(ends: Ends):
