@@ -27,6 +27,7 @@ from .post import Post
 from .receiver import Waiter
 from .ref import ActorRef
 from .routes import Route, refusal
+from .waits import Waits
 
 __all__ = ["Calls"]
 
@@ -42,10 +43,11 @@ class Calls:
         patience: what the futures of the calls ask.
         post: sends the messages.
         births: knows the actors that this process has not met.
+        waits: where a handler waits for room.
     """
 
-    def __init__(self, patience: Patience, post: Post, births: Births) -> None:
-        self._patience, self._post, self._births = patience, post, births
+    def __init__(self, patience: Patience, post: Post, births: Births, waits: Waits) -> None:
+        self._patience, self._post, self._births, self._waits = patience, post, births, waits
         self._token, self._ledger, self._receiver = post.token, post.ledger, post.receiver
 
     def call(
@@ -142,25 +144,28 @@ class Calls:
         me = here.cell
         itself = me is not None and me.ref == route.ref
         if not itself and route.on_full == "block":
-            self._await_room(route, size, None)
+            self._await_room(route, size, method, None)
             return
         self._post.transport.flush()
         self._receiver.drain()
         if route.full(size) and not itself and route.refused != route.started:
             # The news that one was taken may be on its way; once for each state of the mailbox we wait for it.
-            self._await_room(route, size, time.monotonic() + ON_ITS_WAY)
+            self._await_room(route, size, method, time.monotonic() + ON_ITS_WAY)
             route.refused = route.started
         if route.full(size):
             raise refusal(route.ref, route.sent - route.started, route.limit, method, itself)
 
-    def _await_room(self, route: Route, size: int, deadline: float | None) -> None:
-        if self._receiver.lead(lambda: not route.full(size), deadline):
+    def _await_room(self, route: Route, size: int, method: str, deadline: float | None) -> None:
+        me = here.cell
+        if me is None and self._receiver.lead(lambda: not route.full(size), deadline):
             return
         waiter = Waiter()
         route.blocked.append(waiter)
         try:
-            if route.full(size):
+            if route.full(size) and me is None:
                 self._receiver.until(waiter, deadline)
+            elif route.full(size) and me is not None:
+                self._waits.until(me, waiter, deadline, route=route, method=method)
         finally:
             route.blocked.remove(waiter)
 

@@ -20,6 +20,7 @@ __all__ = ["cancelled", "current", "here", "inside"]
 class _Here(threading.local):
     cell: Cell | None = None
     asked: Callable[[], bool] | None = None
+    awaited: Any = None  # all that `fetch` waits for, while it waits for one after the other
 
 
 here = _Here()

@@ -177,6 +177,26 @@ class Host:
             return Arrived(frame, buffers, self._post.transport.known(frame.sender))
         return frame.data, buffers
 
+    def doing(self, actor: int) -> str | None:
+        """The method that an actor runs."""
+        resident = self.residents.get(actor)
+        return resident.run[0].method if resident is not None and resident.run else None
+
+    def held(self, actor: int, calls: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Which of the calls (process, number) wait at an actor, or run."""
+        resident = self.residents.get(actor)
+        if resident is None:
+            return []
+        there = {envelope[:2] for envelope in (*resident.run, *list(resident.mailbox.queue))}
+        return [key for key in calls if tuple(key) in there]
+
+    def tell_all_credits(self, actor: int) -> None:
+        """Tell every sender how many of its messages an actor has taken."""
+        resident = self.residents.get(actor)
+        if resident is not None:
+            for sender in resident.mailbox.senders():
+                self._post.credit(sender, actor, resident.mailbox.taken(sender))
+
     def bury(self, resident: Resident, end: End) -> None:
         """A resident has ended."""
         actor = resident.cell.ref._actor

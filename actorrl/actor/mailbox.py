@@ -120,6 +120,10 @@ class Mailbox:
         """How many messages of a process have left the queue: taken, or skipped because they were cancelled."""
         return self._taken.get(sender, 0)
 
+    def senders(self) -> list[int]:
+        """The processes that have sent something that was taken."""
+        return list(self._taken)
+
     def joinable(self, method: str) -> bool | None:
         """Whether the next envelope would join a batch of `method`; None if nothing is queued."""
         while self.queue and self._was_cancelled(self.queue[0]):

@@ -24,6 +24,7 @@ import time
 from typing import Any
 
 from .control import Line
+from .deadlock import Deadlocks
 from .deaths import End, signal_name
 from .launch import fork_worker, needs_fresh_start, start_worker
 from .preloading import ALWAYS, preload
@@ -51,6 +52,7 @@ class Nursery:
         self.driver = Line(socket.socket(fileno=settings["line"]))
         self.workers: dict[int, Ward] = {}
         self.places: dict[int, int] = {}
+        self.deadlocks = Deadlocks()
         self.deadlines: dict[int, float] = {}  # actor -> when its inquiry ends
         self.unsettled: list[tuple[int, int]] = []  # who asked to hear when all inquiries are over
         self.selector = selectors.DefaultSelector()
@@ -76,8 +78,8 @@ class Nursery:
             self._end_everything()
 
     def _pause(self) -> float:
-        if self.deadlines:
-            return max(0.0, min(self.deadlines.values()) - time.monotonic())
+        if self.deadlines or self.deadlocks.recheck is not None:
+            return max(0.0, min((self.deadlocks.recheck or 1e18), *self.deadlines.values(), 1e18) - time.monotonic())
         return 0.5 if self._poll_driver or any(line._outbound for line in self._lines()) else 3600.0
 
     def _listen(self, number: int) -> bool:
@@ -98,6 +100,7 @@ class Nursery:
 
     def _conclude(self) -> None:
         now = time.monotonic()
+        self._carry_out(self.deadlocks.tick())
         for actor in [actor for actor, deadline in self.deadlines.items() if deadline <= now]:
             del self.deadlines[actor]
             self._carry_out(self.registry.conclude(actor))
@@ -205,6 +208,10 @@ class Nursery:
         self._carry_out(self.registry.had(actor, number, count))
         if actor not in self.registry._inquiries:
             self.deadlines.pop(actor, None)
+
+    def _on_waits(self, number: int, event: str, *details: Any) -> None:
+        """A handler has waited for long, waits no longer, or was asked (see deadlock.py)."""
+        self._carry_out(getattr(self.deadlocks, event)(number, *details))
 
     def _on_log(self, number: int, text: str) -> None:
         self.driver.send("log", text)
@@ -339,6 +346,7 @@ class Nursery:
         if not end.orderly:
             self.deadlines[end.actor] = time.monotonic() + INQUIRY
         self._carry_out(self.registry.end(end, alive))
+        self._carry_out(self.deadlocks.forget(end.actor))
 
     # -- life and death --------------------------------------------------------------------------
 

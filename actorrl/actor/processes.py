@@ -42,6 +42,7 @@ from .ref import ActorRef
 from .registry import DRIVER
 from .routes import Route
 from .status import Page
+from .waits import PROBED_AFTER, Waits
 
 __all__ = ["ProcessEngine"]
 
@@ -63,7 +64,8 @@ class ProcessEngine:
         self.ledger, self.receiver = self.post.ledger, self.post.receiver
         self.failures = self.ledger.failures
         self.births = Births(directory, token, self._on_news, self._on_lost, line)
-        calls = Calls(self, self.post, self.births)
+        self.waits = Waits(number, self.receiver, lambda *news: self.births.send(*news), lambda: self.post.host)
+        calls = Calls(self, self.post, self.births, self.waits)
         self.call, self.tell, self.call_group = calls.call, calls.tell, calls.call_group
         self._meet = calls.meet
 
@@ -143,6 +145,10 @@ class ProcessEngine:
             self._on_unreceived(*news)
         elif kind == "leave" and self.post.host is not None:
             self.post.host.leave(news[0])
+        elif kind == "probe":
+            self.waits.probe(*news)
+        elif kind == "deadlock":
+            self.waits.broken(*news)
         elif kind == "abort":
             log.error("the program ends: an actor with on_failure='stop' failed")
             os.kill(os.getpid(), signal.SIGTERM)
@@ -192,14 +198,23 @@ class ProcessEngine:
     # -- waiting ---------------------------------------------------------------------------------
 
     def block(self, future: Future[Any], deadline: float | None) -> None:
-        if here.cell is not None:
-            here.cell.born()
-        if not self.receiver.lead(future.done, deadline):
-            self.block_any([future], 1, deadline)
+        cell = here.cell
+        if cell is None:
+            if not self.receiver.lead(future.done, deadline):
+                self.block_any([future], 1, deadline)
+            return
+        cell.born()
+        moment = time.monotonic() + PROBED_AFTER
+        if self.receiver.lead(future.done, moment if deadline is None else min(moment, deadline)) and future.done():
+            return
+        self._block_any([future], 1, deadline, moment)
 
     def block_any(self, futures: Sequence[Future[Any]], count: int, deadline: float | None) -> None:
-        if here.cell is not None:
-            here.cell.born()
+        self._block_any(futures, count, deadline, None)
+
+    def _block_any(
+        self, futures: Sequence[Future[Any]], count: int, deadline: float | None, moment: float | None
+    ) -> None:
         waiter = Waiter(count)
         listed: list[Future[Any]] = []
         for future in futures:
@@ -208,7 +223,12 @@ class ProcessEngine:
             else:
                 waiter.done()
         try:
-            self.receiver.until(waiter, deadline)
+            if here.cell is None:
+                self.receiver.until(waiter, deadline)
+            else:
+                awaited = here.awaited or futures
+                need = len(awaited) if here.awaited else count
+                self.waits.until(here.cell, waiter, deadline, need, awaited, moment=moment)
         finally:
             for future in listed:
                 future.unlist_waiter(waiter)

@@ -56,6 +56,12 @@ class Waiter:
     # The protocol by which concurrent.futures tells those who wait for a future.
     add_result = add_exception = add_cancelled = done
 
+    def broken(self) -> None:
+        """No event will come: return now."""
+        with self._lock:
+            self._left = 0
+        self.unpark()
+
     def again(self) -> None:
         """Wait for one more event."""
         with self._lock:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar, overload
 
+from .context import here
 from .engine import active
 from .future import DONE, Future
 
@@ -42,6 +43,16 @@ def fetch(future: Any, timeout: float | None = None) -> Any:
     except TypeError:
         raise TypeError(f"fetch() takes a Future or an iterable of them; got {type(future).__name__}") from None
     _check(futures, "fetch")
+    if here.cell is not None:
+        here.awaited = futures
+        try:
+            return _each(futures, timeout)
+        finally:
+            here.awaited = None
+    return _each(futures, timeout)
+
+
+def _each(futures: list[Any], timeout: float | None) -> list[Any]:
     if timeout is None:
         return [
             item._result

@@ -38,7 +38,10 @@ class Colour(IntEnum):
 
 @pytest.mark.parametrize(
     "value",
-    [[1], {"a": 1}, {1}, bytearray(b"x"), Number(1), Colour.RED, (1, [2]), object(), "x" * (SHORT + 1), (1,) * (FEW + 1)],
+    [
+        *([1], {"a": 1}, {1}, bytearray(b"x"), Number(1), Colour.RED, (1, [2]), object()),
+        *("x" * (SHORT + 1), (1,) * (FEW + 1)),
+    ],
     ids=lambda value: type(value).__name__,
 )
 def test_what_may_change_or_is_large_is_not_plain(value: Any):
