@@ -11,6 +11,8 @@ from actorrl.rl.exploration import GaussianNoise
 from actorrl.rl.nouns import Acted, Array
 from actorrl.rl.value_policy import QFunction
 
+LOG_STD_RANGE = (-20.0, 2.0)  # of a Gaussian actor, here and in the learner
+
 
 class BoxScale:
     """Between actions [B, *shape] of a Box and normalised ones [B, a] in [−1, 1]; float32."""
@@ -80,7 +82,7 @@ class BoxPolicy:
             mean, log_std = outputs[:, : self.scale.size], outputs[:, self.scale.size :]
             outputs = mean
             if explore:
-                outputs = mean + np.exp(np.clip(log_std, -20.0, 2.0)) * rng.standard_normal(mean.shape, np.float32)
+                outputs = mean + np.exp(np.clip(log_std, *LOG_STD_RANGE)) * rng.standard_normal(mean.shape, np.float32)
         normalised = np.tanh(outputs)
         if explore and self.noise is not None:
             normalised = self.noise.disturb(normalised, rng)

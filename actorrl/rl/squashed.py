@@ -10,7 +10,7 @@ import math
 from torch import Tensor
 from torch.nn import functional
 
-LOG_STD_RANGE = (-20.0, 2.0)
+from actorrl.rl.box_policy import LOG_STD_RANGE
 
 
 def split_gaussian(outputs: Tensor) -> tuple[Tensor, Tensor]:

@@ -288,10 +288,19 @@ def test_the_same_seed_gives_the_same_numbers_and_another_seed_others(config):
 
 
 @each_config
-def test_the_two_critics_begin_differently(config):
+def test_the_two_critics_begin_differently_and_as_the_seed_says(config):
+    torch.manual_seed(1)
     first, second = build(config).learner._critics.module.critics
+    torch.manual_seed(2)
+    again, _ = build(config).learner._critics.module.critics
 
     assert not torch.equal(first.head.weight, second.head.weight)
+    assert torch.equal(first.head.weight, again.head.weight)
+
+
+def test_the_entropy_asked_for_is_minus_the_number_of_dimensions():
+    assert build(SAC).learner._target_entropy == -2.0
+    assert build(dataclasses.replace(SAC, target_entropy=0.5)).learner._target_entropy == 0.5
 
 
 @each_config

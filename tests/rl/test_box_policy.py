@@ -89,6 +89,15 @@ def test_a_gaussian_actor_explores_with_its_own_spread():
     np.testing.assert_allclose(u.std(0), np.exp([-1, -2]), rtol=0.02)
 
 
+def test_an_actor_that_wants_to_explore_without_bounds_is_bounded():
+    policy = BoxPolicy(Says(0, 100), BoxScale(Box(-1, 1, (1,))), gaussian=True)
+
+    actions = np.abs(act(policy, 10_000, explore=True))
+
+    # A spread of e²: half of the draws lie within two thirds of it, of which tanh is still below 1.
+    assert (actions < np.tanh(0.6745 * np.exp(2))).mean() == pytest.approx(0.5, abs=0.03)
+
+
 def test_noise_is_added_in_the_normalised_range():
     policy = BoxPolicy(Says(0, 0, 0), BoxScale(UNEVEN), noise=GaussianNoise(0.1))
 

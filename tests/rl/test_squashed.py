@@ -10,8 +10,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from actorrl.rl.box_policy import LOG_STD_RANGE
 from actorrl.rl.squashed import (
-    LOG_STD_RANGE,
     clipped_target,
     critics_loss,
     smoothed,
