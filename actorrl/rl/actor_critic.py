@@ -1,4 +1,4 @@
-"""What the learners of SAC and TD3 have in common: an actor, two critics, their slow copies, and how they are saved.
+"""What SAC and TD3 have in common: their parts, an actor and two critics, their slow copies, and how they are saved.
 
 observation ─► embedder ─┬─► middle ─► head ─► Q        (twice; each its own)
                  action ─┘
@@ -6,18 +6,27 @@ observation ─► embedder ─┬─► middle ─► head ─► Q        (twi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import gymnasium
 import numpy as np
 import torch
+from gymnasium.spaces import Box
 from torch import Tensor, nn
 
-from actorrl.rl.acting import weights_of
+from actorrl.rl import seeding
+from actorrl.rl.acting import q_function, weights_of
+from actorrl.rl.box_policy import BoxPolicy, BoxScale, require_bounds
 from actorrl.rl.flat import FlatAdam, FlatParameters
 from actorrl.rl.networks import NetworkMaker, make_embedder, make_middle, make_network
-from actorrl.rl.nouns import Array
+from actorrl.rl.nouns import Array, Cadence, Parts
+from actorrl.rl.ranges import require
+from actorrl.rl.samplers import replay_sampler
+from actorrl.rl.spaces import require_actions
+from actorrl.rl.tables import ReplayTable
+
+DEFAULT_TOTAL_STEPS = 100_000
 
 
 class Critic(nn.Module):
@@ -164,6 +173,58 @@ class Noise:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self._generator = torch.Generator()
         self.load_state_dict(state)
+
+
+def check(config: Any) -> None:
+    """Refuse (ValueError) values out of range, of the fields that both configs have."""
+    require(config, "positive", "learning_rate", "batch_size", "buffer_size", "train_freq", "n_steps", "reward_scale")
+    require(config, "not negative", "learning_starts", "learning_rate_final")
+    require(config, "between 0 and 1", "gamma", "tau")
+    if config.gradient_steps < 1 and config.gradient_steps != -1:
+        raise ValueError(f"gradient_steps must be at least 1, or -1 for one per step, found {config.gradient_steps}")
+
+
+def make_parts(
+    config: Any,
+    observation_space: gymnasium.Space,
+    action_space: gymnasium.Space,
+    seed: int | None,
+    *,
+    learner: Callable[..., Any],
+    outputs: int,
+    **policy: Any,
+) -> Parts:
+    """The parts of a config whose actor has so many `outputs` per number in an action.
+
+    `learner` gets (config, actor, critics, scale, updates, seed), and `BoxPolicy` the keywords that are left.
+    ValueError where a space does not fit.
+    """
+    name = type(config).__name__
+    encoder = config.encoder(observation_space)
+    require_actions(action_space, name)
+    assert isinstance(action_space, Box)
+    require_bounds(action_space, name)
+    scale = BoxScale(action_space)
+    actor, critics = make_actor_critics(
+        encoder.encoded_space,
+        outputs * scale.size,
+        scale.size,
+        hidden_sizes=config.hidden_sizes,
+        network=config.network,
+        seed=seeding.integer(seed, seeding.LEARNER),
+    )
+    burst = config.train_freq if config.gradient_steps == -1 else config.gradient_steps
+    updates = max(1.0, (config.total_steps or DEFAULT_TOTAL_STEPS) / config.train_freq * burst)
+    rng = seeding.generator(seed, seeding.TABLE)
+    return Parts(
+        BoxPolicy(q_function(actor), scale, random_steps=config.learning_starts, **policy),
+        learner(config, actor, critics, scale, updates, seeding.integer(seed, seeding.LEARNER, 1)),
+        ReplayTable(config.buffer_size, rng, sampler=replay_sampler(config.prioritized, updates)),
+        Cadence(config.learning_starts, config.train_freq, burst, config.batch_size),
+        config.n_steps,
+        config.gamma,
+        encoder,
+    )
 
 
 def load_weights(module: nn.Module, weights: dict[str, Array]) -> None:

@@ -13,32 +13,27 @@ from typing import ClassVar
 import gymnasium
 import numpy as np
 import torch
-from gymnasium.spaces import Box
 from torch import nn
 
-from actorrl.rl import seeding
-from actorrl.rl.acting import q_function, weights_of
+from actorrl.rl.acting import weights_of
 from actorrl.rl.actor_critic import (
     Critics,
     Noise,
     SlowCopy,
     Trained,
+    check,
     joined_state,
     load_joined_state,
-    make_actor_critics,
+    make_parts,
 )
-from actorrl.rl.box_policy import BoxPolicy, BoxScale, require_bounds
+from actorrl.rl.box_policy import BoxScale
 from actorrl.rl.dqn_learner import METRICS_EVERY
 from actorrl.rl.networks import NetworkMaker
-from actorrl.rl.nouns import Array, Cadence, Parts, Updated
+from actorrl.rl.nouns import Array, Parts, Updated
 from actorrl.rl.ranges import require
-from actorrl.rl.samplers import replay_sampler
 from actorrl.rl.schedules import Linear
-from actorrl.rl.spaces import Encoder, require_actions, require_observations
+from actorrl.rl.spaces import Encoder, require_observations
 from actorrl.rl.squashed import critics_loss, soft_target, split_gaussian, squashed_sample, temperature_slope
-from actorrl.rl.tables import ReplayTable
-
-DEFAULT_TOTAL_STEPS = 100_000
 
 
 @dataclass(frozen=True)
@@ -83,13 +78,9 @@ class SACConfig:
     on_policy: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        require(self, "positive", "learning_rate", "batch_size", "buffer_size", "train_freq", "n_steps", "reward_scale")
-        require(self, "not negative", "learning_starts", "learning_rate_final")
-        require(self, "between 0 and 1", "gamma", "tau")
+        check(self)
         if self.ent_coef is not None:
             require(self, "not negative", "ent_coef")
-        if self.gradient_steps < 1 and self.gradient_steps != -1:
-            raise ValueError(f"gradient_steps must be at least 1, or -1 for one per step, found {self.gradient_steps}")
 
     def encoder(self, observation_space: gymnasium.Space) -> Encoder:
         """What makes an array of an observation for this algorithm; ValueError where the space does not fit."""
@@ -98,34 +89,7 @@ class SACConfig:
 
     def build(self, observation_space: gymnasium.Space, action_space: gymnasium.Space, seed: int | None) -> Parts:
         """Policy, learner and table; ValueError where a space does not fit."""
-        encoder = self.encoder(observation_space)
-        require_actions(action_space, "SACConfig")
-        assert isinstance(action_space, Box)
-        require_bounds(action_space, "SACConfig")
-        scale = BoxScale(action_space)
-        actor, critics = make_actor_critics(
-            encoder.encoded_space,
-            2 * scale.size,
-            scale.size,
-            hidden_sizes=self.hidden_sizes,
-            network=self.network,
-            seed=seeding.integer(seed, seeding.LEARNER),
-        )
-        burst = self.train_freq if self.gradient_steps == -1 else self.gradient_steps
-        updates = max(1.0, (self.total_steps or DEFAULT_TOTAL_STEPS) / self.train_freq * burst)
-        return Parts(
-            BoxPolicy(q_function(actor), scale, gaussian=True, random_steps=self.learning_starts),
-            SACLearner(self, actor, critics, scale, updates, seeding.integer(seed, seeding.LEARNER, 1)),
-            ReplayTable(
-                self.buffer_size,
-                seeding.generator(seed, seeding.TABLE),
-                sampler=replay_sampler(self.prioritized, updates),
-            ),
-            Cadence(self.learning_starts, self.train_freq, burst, self.batch_size),
-            self.n_steps,
-            self.gamma,
-            encoder,
-        )
+        return make_parts(self, observation_space, action_space, seed, learner=SACLearner, outputs=2, gaussian=True)
 
 
 class Temperature(nn.Module):
