@@ -22,6 +22,7 @@ from .context import here
 from .deaths import End, died
 from .engine import Call
 from .future import Future, Patience
+from .packing import UNFIT, pack_value
 from .plain import is_plain
 from .post import Post
 from .receiver import Waiter
@@ -135,6 +136,11 @@ class Calls:
                 while not post.send_plain(route, call.method, call.args, key, future):
                     self._make_room(route, 0, call.method)
                 return
+        packed = pack_value(call.args), pack_value(call.kwargs)
+        if UNFIT not in packed and function is None:
+            while not post.send_packed(route, call.method, packed, future):
+                self._make_room(route, 0, call.method)
+            return
         body = encode_call(call, post.known(route.process))
         while not post.send_call(route, call, body, future):
             self._make_room(route, body.size, call.method)

@@ -18,6 +18,7 @@ from .deaths import End
 from .frames import CALL, DEFINES, FUNCTION, GROUP, Frame
 from .life import Lives
 from .mailbox import Envelope
+from .packing import unpack_value
 from .receiver import Waiter
 from .ref import ActorRef
 from .residents import Arrived, Birth, Resident, Tally
@@ -91,10 +92,14 @@ class Host:
             if resident is None:
                 self._put_stray(sender, entry)
                 continue
-            if len(entry) == 4:
+            length = len(entry)
+            if length == 4:
                 envelope = _new(Envelope, (sender, entry[1], entry[2], False, entry[3], True, None))
-            else:
+            elif length == 5:
                 envelope = _new(Envelope, (sender, entry[1], entry[2], True, (entry[4], entry[3]), True, None))
+            else:
+                body = unpack_value(entry[3]), unpack_value(entry[4])
+                envelope = _new(Envelope, (sender, entry[1], entry[2], False, body, None, None))
             if resident.mailbox.closed:
                 self._post.refuse(actor, envelope)
                 continue

@@ -21,6 +21,7 @@ from .context import here
 from .deaths import End, exit_code
 from .faults import encode_error
 from .mailbox import Envelope
+from .packing import UNFIT, pack_value
 from .plain import ATOMS, is_plain
 from .remote import function_at
 from .residents import Arrived, Resident
@@ -227,6 +228,10 @@ class Lives:
                 resident.cancelled.discard(envelope[:2])
             if error is None and (type(value) in ATOMS or is_plain(value)):
                 self._post.reply_plain(envelope, value, more)
+                return
+            packed = pack_value(value) if error is None else UNFIT
+            if packed is not UNFIT:
+                self._post.reply_packed(envelope, packed, more)
             else:
                 self._post.reply(resident.cell.ref, envelope, value, error, more)
         elif error is not None:
@@ -256,6 +261,8 @@ class Lives:
 
 def _arguments(envelope: Envelope) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:
     """The function (None for a method), the positional and the named arguments of a message."""
+    if envelope.plain is None:
+        return None, *envelope.body
     if not envelope.plain:
         body = _decoded(envelope.body)
         return body if envelope.function else (None, *body)

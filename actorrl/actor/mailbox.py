@@ -29,8 +29,8 @@ class Envelope(NamedTuple):
     """Whether the body brings the function along."""
     body: Any
     """What the engine decodes into the arguments; for a message of plain values the arguments themselves."""
-    plain: bool = False
-    """Whether the body is a tuple of positional arguments that need no decoding."""
+    plain: bool | None = False
+    """Whether the body is a tuple of positional arguments that need no decoding; None for positional and named."""
     tally: Any = None
     """What counts the answers of a group call, where this message is part of one."""
 

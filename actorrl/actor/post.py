@@ -42,6 +42,7 @@ from .frames import (
 from .future import Future
 from .ledger import Ledger
 from .mailbox import Envelope
+from .packing import unpack_value
 from .plain import FIRST, unpack_plain
 from .receiver import Receiver
 from .ref import ActorRef
@@ -90,22 +91,38 @@ class Post:
 
         Calls are numbered in the order of sending, under the lock of the way that they go.
         """
-        peer = route.peer
-        with peer.lock:
+        with route.peer.lock:
             if route.sent - route.started >= route.limit:
                 return False
-            route.sent += 1  # as _enter does for messages of any size
-            number = 0
-            if future is not None:
-                future._route, future._mark = route, route.sent
-                number = future._call_id = next(self._numbers)
-                self._open[number] = future
-            entry = (route.actor, number, method, args) if key is None else (route.actor, number, method, args, key)
-            if peer is not self._local:
-                self.transport.push_call(peer, entry)
-            else:
-                self._take_plain([self.number, entry])
+            number = self._enter_small(route, future)
+            actor = route.actor
+            self._push(route, (actor, number, method, args) if key is None else (actor, number, method, args, key))
         return True
+
+    def send_packed(self, route: Route, method: str, packed: tuple[Any, Any], future: Future[Any] | None) -> bool:
+        """The same for packed arguments (see packing.py)."""
+        with route.peer.lock:
+            if route.sent - route.started >= route.limit:
+                return False
+            number = self._enter_small(route, future)
+            self._push(route, (route.actor, number, method, *packed, None))
+        return True
+
+    def _push(self, route: Route, entry: tuple[Any, ...]) -> None:
+        if route.peer is not self._local:
+            self.transport.push_call(route.peer, entry)
+        else:
+            self._take_plain([self.number, entry])
+
+    def _enter_small(self, route: Route, future: Future[Any] | None) -> int:
+        """`_enter` for a message too small to be weighed."""
+        route.sent += 1
+        if future is None:
+            return 0
+        future._route, future._mark = route, route.sent
+        number = future._call_id = next(self._numbers)
+        self._open[number] = future
+        return number
 
     def send_call(self, route: Route, call: Call, body: Encoded, future: Future[Any] | None) -> bool:
         """The same for any other message."""
@@ -214,6 +231,8 @@ class Post:
                         route = future._route
                     mark = future._mark
                     future._settle(entry[1])
+                elif entry[0] < 0:
+                    self._take_packed(-entry[0], entry[1])
             elif length == 3:
                 self._on_credit(entry[0], entry[1])
             else:
@@ -225,6 +244,13 @@ class Post:
                 self.host.put_plain(sender, calls)
             else:
                 self._drop("a call for an actor, and none lives here")
+
+    def _take_packed(self, number: int, packed: Any) -> None:
+        """An answer of small arrays and the like."""
+        future = self._open.pop(number, None)
+        if future is not None:
+            future._route.take(future._mark)
+            future._settle(unpack_value(packed))
 
     def _on_credit(self, actor: int, mark: int) -> None:
         """An actor has taken our messages up to `mark`."""
@@ -301,6 +327,13 @@ class Post:
         peer = self.transport.peers.get(envelope.sender) or self.transport.peer(envelope.sender)
         with peer.lock:
             self.transport.push_plain(peer, (envelope.call_id, value), hold)
+
+    def reply_packed(self, envelope: Envelope, packed: Any, hold: bool) -> None:
+        """The same for a packed value (see packing.py)."""
+        if envelope.sender == self.number:
+            self._settle_here(envelope.call_id, unpack_value(packed))
+        else:
+            self.transport.send_plain(envelope.sender, (-envelope.call_id, packed), hold)
 
     def reply(
         self, ref: ActorRef[Any], envelope: Envelope, value: Any, error: BaseException | None, hold: bool = False

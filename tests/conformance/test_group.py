@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import concurrent.futures
+import os
+import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,8 +13,9 @@ import pytest
 from actors_for_tests import Account, Log
 from engines import only_inline, only_processes
 from gates import Gate
+from strays import POLL, eventually
 
-from actorrl import current, fetch, group, kill, startat, stop, wait
+from actorrl import cancelled, current, fetch, group, kill, startat, stop, wait
 from actorrl.errors import ActorDied, DeadlockError
 
 
@@ -74,6 +78,17 @@ def test_it_keeps_its_place_among_the_other_messages(engine: str):
         stop(log)
 
 
+class Where:
+    """Waits until it is cancelled."""
+
+    def cancelled_in(self, folder: str) -> None:
+        me = Path(folder) / str(os.getpid())
+        me.with_suffix(".here").touch()
+        while not cancelled():
+            time.sleep(POLL)
+        me.with_suffix(".cancelled").touch()
+
+
 class Picky:
     """Fails for one number."""
 
@@ -112,19 +127,17 @@ def test_a_death_fails_the_group(engine: str, gate: Gate):
 
 
 @only_processes
-def test_a_cancelled_group_call_runs_nowhere(engine: str, gate: Gate):
-    logs = [startat(None, Log) for _ in range(2)]
-    logs[0].wait.tell(gate)
-    gate.entered()
-    future = group(logs).note(1)
+def test_a_cancelled_group_call_is_told_to_all_of_them(engine: str, tmp_path: Path):
+    wheres = [startat(place, Where) for place in (30, 31)]
+    future = group(wheres).cancelled_in(str(tmp_path))
+    eventually(lambda: len(list(tmp_path.glob("*.here"))) == 2, what="both handlers")
     assert future.cancel() is True
-    gate.open()
 
     with pytest.raises(concurrent.futures.CancelledError):
         fetch(future)
-    assert fetch(logs[0].everything()) == []
-    for log in logs:
-        stop(log)
+    eventually(lambda: len(list(tmp_path.glob("*.cancelled"))) == 2, what="both were told")
+    for where in wheres:
+        stop(where)
 
 
 def test_it_is_a_future_like_any_other(engine: str):

@@ -132,7 +132,8 @@ def test_cancelled_calls_make_room_when_their_turn_comes(engine: str, gate: Gate
     for number in range(10, 20):
         log.note.tell(number)
 
-    assert fetch(log.everything()) == list(range(10, 20))
+    # On a busy machine a request to cancel may come after the gate has opened: then that call has run.
+    assert [number for number in fetch(log.everything()) if number >= 10] == list(range(10, 20))
     stop(log)
 
 
