@@ -42,7 +42,7 @@ from .ref import ActorRef
 from .registry import DRIVER
 from .routes import Route
 from .status import Page
-from .waits import PROBED_AFTER, Waits
+from .waits import Waits
 
 __all__ = ["ProcessEngine"]
 
@@ -204,10 +204,10 @@ class ProcessEngine:
                 self.block_any([future], 1, deadline)
             return
         cell.born()
-        moment = time.monotonic() + PROBED_AFTER
-        if self.receiver.lead(future.done, moment if deadline is None else min(moment, deadline)) and future.done():
-            return
-        self._block_any([future], 1, deadline, moment)
+        if deadline is not None:
+            self._block_any([future], 1, deadline, None)
+        elif not (led := self.receiver.lead_a_moment(future.done)) or not future.done():
+            self._block_any([future], 1, None, time.monotonic() if led else None)
 
     def block_any(self, futures: Sequence[Future[Any]], count: int, deadline: float | None) -> None:
         self._block_any(futures, count, deadline, None)

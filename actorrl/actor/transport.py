@@ -39,6 +39,8 @@ AT_ONCE, LARGE = 64, 64 * 1024
 """So many messages, or bytes, are held at most."""
 SOON = 0.0005
 """Seconds a held message may wait."""
+MOMENT = 100
+"""Milliseconds of `receive_soon`."""
 HURRY = 0.0001
 """A call that follows the one before within so many seconds belongs to a burst."""
 
@@ -107,15 +109,14 @@ class Transport:
     def __init__(self, directory: str, number: int) -> None:
         self.number = number
         self._directory = directory
-        before = _threads()
         self._context = zmq.Context()
         self._inbox: zmq.Socket[bytes] = self._context.socket(zmq.PULL)
-        _let_callers_finish(_threads() - before)
         self._inbox.setsockopt(zmq.RCVHWM, 0)
         self._inbox.setsockopt(zmq.LINGER, 0)
         self._inbox.bind("inproc://wake")
         self._path = self._address(number)
         self._inbox.bind(f"ipc://{self._path}")
+        self._patience = -1
         self._recv = partial(zmq.backend.Socket.recv, self._inbox)
         self.peers: dict[int, Peer] = {}
         self._lock = threading.Lock()
@@ -224,7 +225,15 @@ class Transport:
 
     def receive(self) -> tuple[bytes, list[Any]]:
         """The next message and its buffers."""
-        raw = self._recv()
+        try:
+            raw = self._recv()
+        except zmq.Again:  # a wait that was short of patience is over
+            self._set_patience(-1)
+            raw = self._recv()
+        return self._whole(raw)
+
+    def _whole(self, raw: bytes) -> tuple[bytes, list[Any]]:
+        """A message with the buffers that follow its first frame."""
         if len(raw) < 2 or raw[0] == FIRST or not raw[1] & BUFFERS:
             return raw, []
         inbox = self._inbox
@@ -232,6 +241,20 @@ class Transport:
         while inbox.getsockopt(zmq.RCVMORE):
             buffers.append(inbox.recv(copy=False).buffer)
         return raw, buffers
+
+    def receive_soon(self) -> tuple[bytes, list[Any]] | None:
+        """The same; None after a moment without any. Cheaper than `receive_within`: the socket keeps the time."""
+        if self._patience < 0:
+            self._set_patience(MOMENT)
+        try:
+            raw = self._recv()
+        except zmq.Again:
+            return None
+        return self._whole(raw)
+
+    def _set_patience(self, milliseconds: int) -> None:
+        self._patience = milliseconds
+        self._inbox.setsockopt(zmq.RCVTIMEO, milliseconds)
 
     def receive_within(self, timeout: float) -> tuple[bytes, list[Any]] | None:
         """The same; None once `timeout` seconds have passed."""
@@ -302,25 +325,3 @@ class Transport:
 
     def _address(self, process: int) -> str:
         return os.path.join(self._directory, f"{process}.sock")
-
-
-def _threads() -> set[str]:
-    try:
-        return set(os.listdir("/proc/self/task"))
-    except OSError:
-        return set()
-
-
-def _let_callers_finish(threads: set[str]) -> None:
-    """Keep ZeroMQ's thread from interrupting whoever has just given it a message.
-
-    On one core it would run before its caller, who is about to wait, comes to wait: two switches more for
-    every message, a tenth of a call's time. Linux lets a thread of the batch class wait for its turn instead.
-    """
-    for thread in threads:
-        try:
-            with open(f"/proc/self/task/{thread}/comm") as file:
-                if "IO" in file.read():
-                    os.sched_setscheduler(int(thread), os.SCHED_BATCH, os.sched_param(0))
-        except (OSError, AttributeError):
-            continue  # not Linux, or not allowed: slower, and no worse
