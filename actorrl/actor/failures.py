@@ -44,6 +44,7 @@ class Failures:
             for box in self._boxes.values():
                 for row in [row for row in box if row[0] == -actor]:
                     box.remove(row)
+            self.any = any(self._boxes.values())
 
     def claimed(self, actor: int) -> bool:
         """Whether somebody has received this death already."""

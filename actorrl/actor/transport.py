@@ -8,7 +8,7 @@ talks to. Frames of one sender arrive in the order they were sent.
                    ▲ inproc: wake() interrupts whoever blocks in receive()
 
 A lone message leaves at once. In a burst (an actor with more to answer, a caller that calls on and
-on) messages to one process are held and leave together: after 64, when their sender waits for
+on) messages to one process are held and leave together: after 128, when their sender waits for
 something, or after half a millisecond, whichever comes first.
 """
 
@@ -35,7 +35,7 @@ _send = zmq.backend.Socket.send  # past what its own send checks for other kinds
 _dumps = pickle.dumps
 _EVENTS = int(zmq.EVENTS)
 
-AT_ONCE, LARGE = 64, 64 * 1024
+AT_ONCE, LARGE = 128, 64 * 1024
 """So many messages, or bytes, are held at most."""
 SOON = 0.0005
 """Seconds a held message may wait."""
