@@ -61,7 +61,7 @@ class Calls:
                 return self._too_late(Call(ref, method, function, args, kwargs), route)
         future: Future[Any] = Future(self._patience, ref._cls, method, ref._actor)
         if function is None and not kwargs and is_plain(args):
-            while not self._post.send_plain(route, method, args, None, future):
+            while not self._post.send_small(route, future, method, args):
                 self._make_room(route, 0, method)
         else:
             self._send(route, Call(ref, method, function, args, kwargs), future)
@@ -94,7 +94,7 @@ class Calls:
                 log.error("the message %s was not delivered: %s", method, died(route, method, False))
                 return
         if function is None and not kwargs and is_plain(args):
-            while not self._post.send_plain(route, method, args, None, None):
+            while not self._post.send_small(route, None, method, args):
                 self._make_room(route, 0, method)
         else:
             self._send(route, Call(ref, method, function, args, kwargs), None)
@@ -132,13 +132,14 @@ class Calls:
         if not call.kwargs and is_plain(call.args):
             if function is not None:
                 key = function.address(route.peer.known)
+            rest = (call.args,) if function is None else (call.args, key)
             if function is None or key is not None:
-                while not post.send_plain(route, call.method, call.args, key, future):
+                while not post.send_small(route, future, call.method, *rest):
                     self._make_room(route, 0, call.method)
                 return
         packed = pack_value(call.args), pack_value(call.kwargs)
         if UNFIT not in packed and function is None:
-            while not post.send_packed(route, call.method, packed, future):
+            while not post.send_small(route, future, call.method, *packed, None):
                 self._make_room(route, 0, call.method)
             return
         body = encode_call(call, post.known(route.process))

@@ -6,7 +6,8 @@ frame of its own (frames.py).
 
     [sender, entry, entry, ...]     a call     (actor, call number, method, args)
                                     a function (actor, call number, name, args, key of the function)
-                                    an answer  (call number, value)
+                                    packed     (actor, call number, method, args, kwargs, None), see packing.py
+                                    an answer  (call number, value), of packed values (-call number, value)
                                     a credit   (actor, mark, None): every message up to `mark` has been taken
 """
 

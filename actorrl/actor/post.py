@@ -84,28 +84,16 @@ class Post:
         """The way to a process."""
         return self._local if process == self.number else self.transport.peer(process)
 
-    def send_plain(
-        self, route: Route, method: str, args: tuple[Any, ...], key: str | None, future: Future[Any] | None
-    ) -> bool:
+    def send_small(self, route: Route, future: Future[Any] | None, method: str, *rest: Any) -> bool:
         """Send plain values; with a future, open the call. False, and nothing sent, where there is no room.
 
-        Calls are numbered in the order of sending, under the lock of the way that they go.
+        Calls are numbered in the order of sending, under the lock of the way that they go. `rest` is as in plain.py:
+        the arguments, and a function's key, or packed arguments of both kinds and None.
         """
         with route.peer.lock:
             if route.sent - route.started >= route.limit:
                 return False
-            number = self._enter_small(route, future)
-            actor = route.actor
-            self._push(route, (actor, number, method, args) if key is None else (actor, number, method, args, key))
-        return True
-
-    def send_packed(self, route: Route, method: str, packed: tuple[Any, Any], future: Future[Any] | None) -> bool:
-        """The same for packed arguments (see packing.py)."""
-        with route.peer.lock:
-            if route.sent - route.started >= route.limit:
-                return False
-            number = self._enter_small(route, future)
-            self._push(route, (route.actor, number, method, *packed, None))
+            self._push(route, (route.actor, self._enter_small(route, future), method, *rest))
         return True
 
     def _push(self, route: Route, entry: tuple[Any, ...]) -> None:
