@@ -7,7 +7,8 @@ How one call travels, with the file that owns each step:
         ▼
     calls.py           waits for room in the mailbox (routes.py) and enters the call (ledger.py)
         │
-    post.py            plain values (plain.py) or a frame (frames.py), through a socket (transport.py)
+    post.py            plain values (plain.py), with arrays (lean.py), or a frame (frames.py), through a socket
+        │              (transport.py) and its large buffers through shared memory (freight.py, arena.py, pool.py)
         │              to the actor's process, started by nursery.py; or inline.py: straight on, here
         ▼
     host.py ─► mailbox.py ─► life.py, cell.py    one message at a time, on the object the actor owns
@@ -16,7 +17,7 @@ How one call travels, with the file that owns each step:
     Future (future.py)               completed by the thread inside fetch (waiting.py), or behind its back
 
 Ends and errors: faults.py carries a handler's error, deaths.py words an actor's end. Users come in
-through remote.py, placement.py, system.py, waiting.py, context.py and batched.py.
+through remote.py, placement.py, system.py, waiting.py, context.py, batched.py and sharing.py.
 """
 
 from __future__ import annotations
@@ -26,10 +27,10 @@ from .context import cancelled, current
 from .engine import ActorInfo
 from .future import Future
 from .group import group
-from .later import share
 from .placement import Spawner, startat
 from .ref import ActorRef
 from .remote import RemoteFunction, remote
+from .sharing import share
 from .system import System, actors, get_actor, init, kill, shutdown, stop, watch
 from .waiting import as_completed, fetch, wait
 

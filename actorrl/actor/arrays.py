@@ -6,16 +6,24 @@ exists only where somebody has imported them.
 
 from __future__ import annotations
 
+import importlib
 import pickle
 import sys
+from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["OUT_OF_BAND", "reduce_array", "reduce_tensor"]
+from .cow import mapped, unwritten
+from .freight import share_of
+from .views import place_in, root, view
+
+__all__ = ["OUT_OF_BAND", "elements", "own", "private", "reduce_array", "reduce_tensor", "tensor_over"]
 
 OUT_OF_BAND = 64 * 1024
 """From this many bytes an array travels as a buffer of its own; below, copying is cheaper."""
 ALIGNMENT = 64
 _NAMES: dict[Any, Any] = {}  # dtype -> its short name, or itself where it has none
+_QUICK: dict[Any, str] = {}  # the same for those that `quick` takes
+_DTYPES: dict[str, Any] = {}  # short name -> dtype
 
 
 def reduce_array(obj: Any) -> Any:
@@ -24,11 +32,17 @@ def reduce_array(obj: Any) -> Any:
     if type(obj) is not np.ndarray:
         return NotImplemented
     dtype, flags = obj.dtype, obj.flags
+    if obj.base is not None:
+        share = root(obj)
+        if share is not None:
+            return view, (share, place_in(share, obj), dtype, obj.shape, obj.strides)
     token = _NAMES.get(dtype)
     if token is None:
         if dtype.hasobject or not dtype.itemsize:
             return NotImplemented
         token = _NAMES[dtype] = dtype.str if dtype.kind in "iufcbMmSU" else dtype
+        if dtype.kind in "iufcb":
+            _QUICK[dtype] = dtype.str
     order = "F" if flags.f_contiguous and not flags.c_contiguous else "C"
     if obj.nbytes < OUT_OF_BAND:
         if order == "F":
@@ -39,16 +53,24 @@ def reduce_array(obj: Any) -> Any:
 
 
 def _large_array(buffer: Any, dtype: Any, shape: tuple[int, ...], order: Any) -> Any:
-    import numpy as np
+    return _numpy().ndarray(shape, dtype, own(buffer), 0, None, order)
 
-    flat = np.frombuffer(buffer, np.uint8)
-    if not flat.flags.writeable or flat.ctypes.data % ALIGNMENT:
-        room = np.empty(flat.size + ALIGNMENT, np.uint8)
-        start = -room.ctypes.data % ALIGNMENT
-        aligned = room[start : start + flat.size]
-        aligned[:] = flat
-        flat = aligned
-    return flat.view(dtype).reshape(shape, order=order)
+
+def own(buffer: Any) -> Any:
+    """A buffer that has arrived, or a copy of it where that is not private, writable and aligned."""
+    if type(buffer) is memoryview and hasattr(buffer.obj, "block"):
+        return buffer.obj  # pickle hands on what was read-only as such, but this is nobody else's
+    if not hasattr(buffer, "block"):
+        flat = _numpy().frombuffer(buffer, "u1")
+        if not flat.flags.writeable or flat.__array_interface__["data"][0] % ALIGNMENT:
+            from .held import aligned_copy
+
+            return aligned_copy(buffer)
+    return buffer
+
+
+def _numpy() -> Any:
+    return sys.modules.get("numpy") or importlib.import_module("numpy")
 
 
 def reduce_tensor(obj: Any) -> Any:
@@ -60,18 +82,37 @@ def reduce_tensor(obj: Any) -> Any:
     torch = sys.modules.get("torch")
     if torch is None or not isinstance(obj, torch.Tensor):
         return NotImplemented
-    if obj.device.type not in ("cpu", "meta"):
-        raise TypeError(f"a tensor on {obj.device} cannot be sent to another process: send tensor.cpu()")
-    plain = type(obj) is torch.Tensor or type(obj) is torch.nn.Parameter
-    if not plain or obj.layout is not torch.strided or obj.is_quantized or obj.device.type == "meta":
+    found = elements(obj)
+    if found is None:
         return NotImplemented
-    values = obj.detach().contiguous()
+    kind = obj.requires_grad, type(obj) is torch.nn.Parameter
+    if mapped and not obj.is_conj() and not obj.is_neg():
+        storage = obj.untyped_storage()
+        share = unwritten(storage.data_ptr(), storage.nbytes())
+        if share is not None:
+            place = *share, storage.nbytes(), obj.dtype, tuple(obj.shape), obj.stride(), obj.storage_offset()
+            return _shared_tensor, (*place, *kind)
+    array, dtype = found
+    return _tensor, (array, dtype, tuple(obj.shape), *kind)
+
+
+def elements(tensor: Any) -> tuple[Any, Any] | None:
+    """The elements of a dense CPU tensor as an array of bytes (None for no elements), and their type.
+
+    None for another kind of tensor. TypeError for one on another device.
+    """
+    torch = sys.modules["torch"]
+    if tensor.device.type not in ("cpu", "meta"):
+        raise TypeError(f"a tensor on {tensor.device} cannot be sent to another process: send tensor.cpu()")
+    plain = type(tensor) is torch.Tensor or type(tensor) is torch.nn.Parameter
+    if not plain or tensor.layout is not torch.strided or tensor.is_quantized or tensor.device.type == "meta":
+        return None
+    values = tensor.detach().contiguous()
     if values.is_conj() or values.is_neg():
         values = values.resolve_conj().resolve_neg()
     # By its strides: of one element they may be any, and view() would refuse them.
     data = values.as_strided((values.numel(),), (1,)).view(torch.uint8) if values.numel() else None
-    array = None if data is None else data.numpy()
-    return _tensor, (array, values.dtype, tuple(values.shape), obj.requires_grad, type(obj) is torch.nn.Parameter)
+    return None if data is None else data.numpy(), values.dtype
 
 
 def _tensor(array: Any, dtype: Any, shape: tuple[int, ...], requires_grad: bool, parameter: bool) -> Any:
@@ -81,6 +122,33 @@ def _tensor(array: Any, dtype: Any, shape: tuple[int, ...], requires_grad: bool,
         tensor = torch.empty(shape, dtype=dtype)
     else:
         tensor = torch.from_numpy(array).view(dtype).reshape(shape)
+    return _of_kind(tensor, requires_grad, parameter)
+
+
+def _shared_tensor(opened: Any, offset: int, length: int, *kind: Any) -> Any:
+    return tensor_over(opened.private(offset, length), *kind)
+
+
+def tensor_over(
+    data: Any, dtype: Any, shape: Any, strides: Any, start: int, requires_grad: bool, parameter: bool
+) -> Any:
+    """A tensor over an array of bytes, which is its storage."""
+    import torch
+
+    tensor = torch.from_numpy(data).view(dtype).as_strided(shape, strides, start)
+    return _of_kind(tensor, requires_grad, parameter)
+
+
+def _of_kind(tensor: Any, requires_grad: bool, parameter: bool) -> Any:
     if parameter:
-        return torch.nn.Parameter(tensor, requires_grad=requires_grad)
+        return sys.modules["torch"].nn.Parameter(tensor, requires_grad=requires_grad)
     return tensor.requires_grad_(requires_grad) if requires_grad else tensor
+
+
+def private(buffers: Sequence[Any]) -> list[Any]:
+    """The buffers of a message that stays in this process: copied, except shares."""
+    if not buffers:
+        return []
+    from .held import aligned_copy
+
+    return [memoryview(buffer).obj if share_of(buffer) is not None else aligned_copy(buffer) for buffer in buffers]

@@ -18,7 +18,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from . import threads
+from . import freight, threads
 from .control import Client
 from .launch import start_nursery
 
@@ -119,6 +119,7 @@ class Births:
             if self._process is not None:
                 self._process.wait()
                 self._process = None
+                self._nobody_shares(coming=True)
 
     def close(self) -> None:
         """End the nursery and with it every process of ours; returns when it is gone."""
@@ -134,6 +135,14 @@ class Births:
                 process.wait()
         if client is not None:
             client.close()
+        if process is not None:
+            self._nobody_shares(coming=False)
+
+    def _nobody_shares(self, coming: bool) -> None:
+        """All other processes are gone, and with them what they held of the pool."""
+        loans = freight.here().loans
+        if loans is not None:
+            loans.disconnect(coming)
 
     def _ready(self) -> Client:
         with self._lock:
@@ -148,11 +157,16 @@ class Births:
                     "first": self._generation * GENERATION + 1,
                     "preload": [name for name in HEAVY if name in sys.modules],
                 }
+                loans = freight.here().loans
+                if loans is not None:
+                    settings["pool"] = loans.arena.pool.fd
                 self._generation += 1
                 self._process = start_nursery(theirs, settings)
                 theirs.close()
                 self._client = Client(ours, self._news, self._lost)
                 self._client.start()
+                if loans is not None:
+                    loans.connect(self._client.send)
             return self._client
 
 

@@ -22,6 +22,7 @@ from .context import here
 from .deaths import End, died
 from .engine import Call
 from .future import Future, Patience
+from .lean import lean
 from .packing import UNFIT, pack_value
 from .plain import is_plain
 from .post import Post
@@ -63,7 +64,7 @@ class Calls:
         if function is None and not kwargs and is_plain(args):
             while not self._post.send_small(route, future, method, args):
                 self._make_room(route, 0, method)
-        else:
+        elif function is not None or kwargs or not self._send_lean(route, method, args, None, future):
             self._send(route, Call(ref, method, function, args, kwargs), future)
         if not self._receiver.armed:
             self._receiver.arm()
@@ -96,7 +97,7 @@ class Calls:
         if function is None and not kwargs and is_plain(args):
             while not self._post.send_small(route, None, method, args):
                 self._make_room(route, 0, method)
-        else:
+        elif function is not None or kwargs or not self._send_lean(route, method, args, None, None):
             self._send(route, Call(ref, method, function, args, kwargs), None)
 
     def call_group(
@@ -137,6 +138,10 @@ class Calls:
                 while not post.send_small(route, future, call.method, *rest):
                     self._make_room(route, 0, call.method)
                 return
+        elif function is not None and not call.kwargs:
+            key = function.address(route.peer.known)
+            if key is not None and self._send_lean(route, call.method, call.args, key, future):
+                return
         packed = pack_value(call.args), pack_value(call.kwargs)
         if UNFIT not in packed and function is None:
             while not post.send_small(route, future, call.method, *packed, None):
@@ -145,6 +150,19 @@ class Calls:
         body = encode_call(call, post.known(route.process))
         while not post.send_call(route, call, body, future):
             self._make_room(route, body.size, call.method)
+
+    def _send_lean(
+        self, route: Route, method: str, args: tuple[Any, ...], key: str | None, future: Future[Any] | None
+    ) -> bool:
+        """Send plain values and arrays without the pickler. False, and nothing sent, where that cannot be."""
+        made = lean(args)
+        if made is None:
+            return False
+        while not (sent := self._post.lean.send(route, method, made, key, future)):
+            if sent is None:
+                return False
+            self._make_room(route, made[1], method)
+        return True
 
     def _make_room(self, route: Route, size: int, method: str) -> None:
         """Return when the actor can take a message of so many bytes, or has ended; or raise MailboxFull."""

@@ -25,7 +25,8 @@ from typing import Any
 
 import cloudpickle
 
-from .arrays import reduce_array, reduce_tensor
+from .arrays import private, reduce_array, reduce_tensor
+from .lean import LEAN, read_lean, write_lean
 
 __all__ = ["Encoded", "by_identity", "decode", "encode"]
 
@@ -52,7 +53,7 @@ class Encoded:
 
     def sealed(self) -> Encoded:
         """The same with its large buffers copied: from now on the sender may change its arrays."""
-        self.buffers = [bytearray(buffer) for buffer in self.buffers]
+        self.buffers = private(self.buffers)
         return self
 
     @property
@@ -71,6 +72,9 @@ def encode(value: Any, known: set[str] | None = None) -> Encoded:
     """
     if type(value) in PLAIN or (type(value) is tuple and all(type(item) in PLAIN for item in value)):
         return Encoded(pickle.dumps(value, 5))
+    made = write_lean((value,), args=False)
+    if made is not None:
+        return Encoded(*made)
     try:
         return _encode(value, known)
     except pickle.PicklingError:
@@ -89,13 +93,19 @@ def _encode(value: Any, known: set[str] | None) -> Encoded:
 
 def encode_args(args: tuple[Any, ...], kwargs: dict[str, Any], known: set[str] | None) -> Encoded:
     """`encode((args, kwargs))`, without the pickler's overhead for plain arguments."""
-    if not kwargs and all(type(item) in PLAIN for item in args):
-        return Encoded(pickle.dumps((args, kwargs), 5))
+    if not kwargs:
+        if all(type(item) in PLAIN for item in args):
+            return Encoded(pickle.dumps((args, kwargs), 5))
+        made = write_lean(args, args=True)
+        if made is not None:
+            return Encoded(*made)
     return encode((args, kwargs), known)
 
 
 def decode(data: Any, buffers: Sequence[Any] = (), known: set[str] | None = None) -> Any:
     """The object that `encode` was given. Definitions it brings are added to `known`, the sender's."""
+    if data[0] < LEAN:
+        return read_lean(data, buffers)
     if known is None:
         return pickle.loads(data, buffers=buffers)
     with _lock:

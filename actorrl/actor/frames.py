@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 __all__ = [
     *("BATCH", "BUFFERS", "CALL", "CANCEL", "CREATE", "DEFINES", "ERROR", "FAILURE", "FUNCTION", "GONE", "GROUP"),
-    *("REPLY", "STOP", "WAKE", "Frame", "pack", "pack_batch", "split_batch", "unpack"),
+    *("REPLY", "STOP", "WAKE", "Frame", "pack", "pack_batch", "sender_of", "split_batch", "unpack"),
 ]
 
 CALL, CREATE, REPLY, ERROR, CANCEL, STOP, GONE, FAILURE, WAKE, BATCH = range(1, 11)
@@ -57,6 +57,11 @@ def unpack(raw: memoryview) -> Frame:
     if not CALL <= kind <= BATCH or size < end:
         raise ValueError(f"not a frame of this version: kind {kind}, {size} bytes, name of {length}")
     return Frame(kind, flags, actor, call_id, sender, bytes(raw[_SIZE:end]), raw[end:])
+
+
+def sender_of(raw: bytes) -> int:
+    """Who sent a message."""
+    return _HEADER.unpack_from(raw)[5]  # type: ignore[no-any-return]
 
 
 def pack_batch(frames: list[bytes], sender: int) -> bytes:

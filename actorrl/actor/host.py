@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from .arrays import private
 from .cell import Cell
 from .deaths import End
 from .frames import CALL, DEFINES, FUNCTION, GROUP, Frame
@@ -136,7 +137,7 @@ class Host:
             Arrived(frame, buffers, self._post.transport.known(frame.sender))  # each finds the definitions then
         tally = Tally(len(actors))
         for actor, number in zip(actors, numbers, strict=True):
-            own = [bytearray(buffer) for buffer in buffers]
+            own = private(buffers)
             self.put(Frame(CALL, flags, actor, number, frame.sender, method.encode(), frame.data), own, tally)
 
     def _put(self, resident: Resident, envelope: Envelope) -> None:

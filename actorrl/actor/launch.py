@@ -59,7 +59,8 @@ class _Started:
 def start_nursery(line: socket.socket, settings: Mapping[str, Any]) -> subprocess.Popen[bytes]:
     """Start the nursery in a session of its own, with one thread per library, and hand it its line."""
     argv = {**settings, "line": line.fileno()}
-    return _interpreter("nursery", "main", argv, {**os.environ, **ONE_THREAD}, [line.fileno()])
+    fds = [line.fileno(), *([settings["pool"]] if "pool" in settings else [])]
+    return _interpreter("nursery", "main", argv, {**os.environ, **ONE_THREAD}, fds)
 
 
 def start_worker(settings: Mapping[str, Any], environment: Mapping[str, str], fds: list[int]) -> Child:

@@ -229,6 +229,8 @@ class Lives:
             if error is None and (type(value) in ATOMS or is_plain(value)):
                 self._post.reply_plain(envelope, value, more)
                 return
+            if error is None and self._post.lean.reply(envelope, value, more):
+                return
             packed = pack_value(value) if error is None else UNFIT
             if packed is not UNFIT:
                 self._post.reply_packed(envelope, packed, more)

@@ -25,12 +25,13 @@ from typing import Any
 
 from .control import Line
 from .deadlock import Deadlocks
-from .deaths import End, signal_name
+from .deaths import End
 from .launch import fork_worker, needs_fresh_start, start_worker
 from .preloading import ALWAYS, preload
 from .reaping import adopt_orphans, empty, ended_children, kill_descendants, kill_group
-from .registry import DRIVER, Entry, Kill, Order, Registry, Tell
-from .status import read, read_last_words, read_started
+from .registry import DRIVER, Kill, Order, Registry, Tell
+from .slots import Slots
+from .status import read, read_started
 from .ward import Ward
 from .worker import Settings, forked
 
@@ -53,6 +54,8 @@ class Nursery:
         self.workers: dict[int, Ward] = {}
         self.places: dict[int, int] = {}
         self.deadlocks = Deadlocks()
+        self.slots = Slots(settings.get("pool", -1))
+        self._on_share = self.slots.told
         self.deadlines: dict[int, float] = {}  # actor -> when its inquiry ends
         self.unsettled: list[tuple[int, int]] = []  # who asked to hear when all inquiries are over
         self.selector = selectors.DefaultSelector()
@@ -151,7 +154,13 @@ class Nursery:
             self._answer(number, request, error if isinstance(error, ValueError) else OSError(str(error)))
             return
         entry = self.registry.add(
-            worker.number, wish["place"], wish["name"], wish["cls"], wish["owner"], number, wish["on_failure"],
+            worker.number,
+            wish["place"],
+            wish["name"],
+            wish["cls"],
+            wish["owner"],
+            number,
+            wish["on_failure"],
             wish["mailbox"],
         )
         assert worker.child is not None
@@ -256,11 +265,10 @@ class Nursery:
         settings = Settings(
             self.directory, self.token, worker.number, worker.place, worker.theirs.fileno(), worker.life_read,
             worker.page_fd, environment, wish["cwd"], wish["path"], worker.options.get("threads"),
-            worker.options.get("cpus"), self.driver_pid,
+            worker.options.get("cpus"), self.driver_pid, self.slots.fd, self.slots.take(worker.number),
         )  # fmt: skip
         if needs_fresh_start(worker.options.get("env")) or not hasattr(os, "fork"):
-            fds = [settings.line, settings.life, settings.page]
-            worker.child = start_worker(settings._replace(environment={})._asdict(), settings.variables(), fds)
+            worker.child = start_worker(*settings.for_fresh_start())
         else:
             gc.freeze()  # what is imported stays shared: the collector of the child leaves it alone
             worker.child = fork_worker(self._in_child, settings, worker)
@@ -304,10 +312,11 @@ class Nursery:
         for message in messages:
             if message[0] == "ended":
                 worker.ends[message[1].actor] = message[1]
-            elif message[0] in ("failure", "log", "had", "end_owner"):
+            elif message[0] in ("failure", "log", "had", "end_owner", "share"):
                 getattr(self, f"_on_{message[0]}")(worker.number, *message[1:])
+        self.slots.gone(worker.number)
         for entry in self.registry.inhabitants(worker.number):
-            self._publish(self._end_of(entry, worker, code))
+            self._publish(worker.end_of(entry, code))
         self._carry_out(self.registry.gone(worker.number))
         try:
             self.selector.unregister(worker.line)
@@ -318,28 +327,6 @@ class Nursery:
             os.unlink(os.path.join(self.directory, f"{worker.number}.sock"))
         except OSError:
             pass
-
-    def _end_of(self, entry: Entry, worker: Ward, code: int) -> End:
-        assert worker.child is not None
-        started = read_started(worker.page, entry.actor)
-        told = worker.ends.get(entry.actor)
-        if told is not None:
-            return told._replace(started=started, gone=worker.number)
-        reading = read(worker.page, entry.actor)
-        meant = worker.place is None or entry.actor in worker.asked
-        return End(
-            entry.actor,
-            worker.killed if meant and worker.killed else "exited",
-            entry.cls,
-            entry.name,
-            worker.child.pid,
-            exitcode=code if code >= 0 else None,
-            signal=signal_name(-code) if code < 0 else None,
-            running=reading.running if reading else None,
-            started=started,
-            stderr=read_last_words(worker.page),
-            gone=worker.number,
-        )
 
     def _publish(self, end: End) -> None:
         alive = {DRIVER, *self.workers}

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .plain import ATOMS, FEW, SHORT
+from .views import root
 
 __all__ = ["UNFIT", "pack_value", "unpack_value"]
 
@@ -97,6 +98,8 @@ def _pack_array(value: Any, seen: set[int], depth: int) -> Any:
     token = _tokens.get(value.dtype)
     if token is None or value.nbytes > SMALL or id(value) in seen:
         return UNFIT
+    if value.base is not None and root(value) is not None:
+        return UNFIT  # a share stays one
     flags = value.flags
     if flags.f_contiguous and not flags.c_contiguous:
         return UNFIT  # the codec keeps the order

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import RemoteError
+from .arrays import private
 from .codec import Encoded, decode, encode
 from .deaths import End, died
 from .engine import Call
@@ -39,7 +40,9 @@ from .frames import (
     split_batch,
     unpack,
 )
+from .freight import here
 from .future import Future
+from .lean import Lean
 from .ledger import Ledger
 from .mailbox import Envelope
 from .packing import unpack_value
@@ -71,7 +74,8 @@ class Post:
         self.host: Host | None = None
         self.ledger = Ledger()
         self._open, self._numbers = self.ledger.open, self.ledger.numbers  # the hot path enters calls by itself
-        self.transport = Transport(directory, number)
+        self.transport = Transport(directory, number, here())
+        self.lean = Lean(self)
         self.receiver = Receiver(self.transport, self.dispatch, lambda: self.ledger.open)
         self.dropped = 0
         """How many messages could not be read."""
@@ -177,7 +181,7 @@ class Post:
         if process != self.number:
             self.transport.send(process, frame, buffers, hold)
         else:  # within a place: no socket, but copied all the same
-            self.dispatch(frame, [bytearray(buffer) for buffer in buffers])
+            self.dispatch(frame, private(buffers))
 
     def known(self, process: int) -> set[str]:
         """The definitions that a process has."""
@@ -222,7 +226,12 @@ class Post:
                 elif entry[0] < 0:
                     self._take_packed(-entry[0], entry[1])
             elif length == 3:
-                self._on_credit(entry[0], entry[1])
+                if entry[2] is None:
+                    self._on_credit(entry[0], entry[1])
+                else:
+                    self.lean.answer(entry[0], entry[1])
+            elif length == 7:
+                calls.append(self.lean.call(entry))
             else:
                 calls.append(entry)
         if route is not None:

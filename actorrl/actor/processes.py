@@ -82,6 +82,9 @@ class ProcessEngine:
     def join(cls, directory: str, token: str, number: int, place: int | None, line: socket.socket, page: Page) -> None:
         """Be a process of actors, until the last of them has ended."""
         engine = cls(directory, token, number, line, 0)
+        loans = engine.post.transport.freight.loans
+        if loans is not None:
+            loans.connect(engine.births.send)
         host = engine.post.host = Host(engine.post, engine.stop_children, place, page)
         install(engine)
         host.serve()

@@ -63,16 +63,15 @@ class _Timers:
 _timers = _Timers()
 
 
-def tell_after(
-    seconds: float, ref: ActorRef[Any], method: str, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> None:
+def tell_after(seconds: float, ref: ActorRef[Any], method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     """See `Method.tell_after`."""
     from .arguments import encode_call
+    from .arrays import private
     from .codec import decode
 
     if not isinstance(seconds, (int, float)) or not (0 <= seconds < math.inf):
         raise ValueError(f"tell_after() takes seconds, a finite number of at least 0; got {seconds!r}")
     engine = _seam.engine()
     body = encode_call(_seam.Call(ref, method, None, args, kwargs))
-    args, kwargs = decode(body.data, [bytearray(buffer) for buffer in body.buffers], set())
+    args, kwargs = decode(body.data, private(body.buffers), set())
     _timers.add(seconds, engine, _seam.Call(ref, method, None, args, kwargs))

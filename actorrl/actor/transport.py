@@ -26,6 +26,7 @@ import zmq
 import zmq.backend
 
 from .frames import BUFFERS, WAKE, pack, pack_batch
+from .freight import Freight
 from .plain import FIRST, pack_plain
 
 __all__ = ["Peer", "Transport"]
@@ -106,8 +107,9 @@ def _runs(held: list[Any], sender: int) -> list[bytes]:
 class Transport:
     """`send` from any thread; `receive` from one thread at a time (see receiver.py)."""
 
-    def __init__(self, directory: str, number: int) -> None:
+    def __init__(self, directory: str, number: int, freight: Freight | None = None) -> None:
         self.number = number
+        self.freight = freight or Freight(None)
         self._directory = directory
         self._context = zmq.Context()
         self._inbox: zmq.Socket[bytes] = self._context.socket(zmq.PULL)
@@ -217,14 +219,16 @@ class Transport:
 
     def _send_large(self, peer: Peer, frame: bytes, buffers: Sequence[Any]) -> None:
         peer.flush(self.number)
+        places, parts = self.freight.load(peer.process, buffers)
+        _send(peer.socket, frame + places, zmq.SNDMORE if parts else 0)
         # Copied by zmq: the sender may change its array as soon as this returns.
-        peer.socket.send(frame, zmq.SNDMORE)
-        for buffer in buffers[:-1]:
-            peer.socket.send(buffer, zmq.SNDMORE)
-        peer.socket.send(buffers[-1])
+        for index, part in enumerate(parts, 1):
+            peer.socket.send(part, zmq.SNDMORE if index < len(parts) else 0)
 
     def receive(self) -> tuple[bytes, list[Any]]:
         """The next message and its buffers."""
+        if self.freight.mourning:
+            self._mourn()
         try:
             raw = self._recv()
         except zmq.Again:  # a wait that was short of patience is over
@@ -236,11 +240,12 @@ class Transport:
         """A message with the buffers that follow its first frame."""
         if len(raw) < 2 or raw[0] == FIRST or not raw[1] & BUFFERS:
             return raw, []
-        inbox = self._inbox
-        buffers: list[Any] = []
-        while inbox.getsockopt(zmq.RCVMORE):
-            buffers.append(inbox.recv(copy=False).buffer)
-        return raw, buffers
+        return raw, self.freight.unload(raw, lambda: self._inbox.recv(copy=False).buffer)
+
+    def _mourn(self) -> None:
+        """Processes have died: once nothing has come for a while, nothing of theirs will."""
+        if not self._inbox.poll(int(1 + 1000 * self.freight.patience())):
+            self.freight.bury()
 
     def receive_soon(self) -> tuple[bytes, list[Any]] | None:
         """The same; None after a moment without any. Cheaper than `receive_within`: the socket keeps the time."""
@@ -272,6 +277,7 @@ class Transport:
 
     def forget(self, process: int) -> None:
         """Drop the socket to a process that has ended, and what was still on its way."""
+        self.freight.died(process)
         with self._lock:
             peer = self.peers.pop(process, None)
         if peer is not None:

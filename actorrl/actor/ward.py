@@ -9,9 +9,10 @@ import tempfile
 from typing import Any
 
 from .control import Line
-from .deaths import End
+from .deaths import End, signal_name
 from .launch import Child
-from .status import SIZE
+from .registry import Entry
+from .status import SIZE, read, read_last_words, read_started
 
 __all__ = ["Ward"]
 
@@ -35,6 +36,29 @@ class Ward:
         """Close what belongs to the nursery alone."""
         self.line.close()
         os.close(self.life_write)
+
+    def end_of(self, entry: Entry, code: int) -> End:
+        """How an actor ended whose process has ended with this exit code."""
+        assert self.child is not None
+        started = read_started(self.page, entry.actor)
+        told = self.ends.get(entry.actor)
+        if told is not None:
+            return told._replace(started=started, gone=self.number)
+        reading = read(self.page, entry.actor)
+        meant = self.place is None or entry.actor in self.asked
+        return End(
+            entry.actor,
+            self.killed if meant and self.killed else "exited",
+            entry.cls,
+            entry.name,
+            self.child.pid,
+            exitcode=code if code >= 0 else None,
+            signal=signal_name(-code) if code < 0 else None,
+            running=reading.running if reading else None,
+            started=started,
+            stderr=read_last_words(self.page),
+            gone=self.number,
+        )
 
     def close(self) -> None:
         self.line.close()

@@ -12,9 +12,9 @@ import signal
 import socket
 import sys
 from mmap import mmap
-from typing import NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
-from . import dynamo, threads
+from . import dynamo, freight, threads
 from .launch import lifeline
 from .status import SIZE, Page
 
@@ -40,6 +40,15 @@ class Settings(NamedTuple):
     threads: int | None
     cpus: list[int] | None
     driver: int
+    pool: int = -1
+    """The file of the pool; -1 if there is none."""
+    slot: int = -1
+    """Our slot in the pool; -1 if there was none left."""
+
+    def for_fresh_start(self) -> tuple[dict[str, Any], dict[str, str], list[int]]:
+        """For `launch.start_worker`: these settings, the environment, and the descriptors to hand down."""
+        fds = [fd for fd in (self.line, self.life, self.page, self.pool) if fd >= 0]
+        return self._replace(environment={})._asdict(), self.variables(), fds
 
     def variables(self) -> dict[str, str]:
         """The environment variables of the process."""
@@ -92,6 +101,7 @@ def _settle_in(settings: Settings) -> None:
     dynamo.install()
     from .processes import ProcessEngine
 
+    freight.join(settings.pool, settings.slot, settings.number)
     page = Page(mmap(settings.page, SIZE))
     _keep_last_words(page)
     os.close(settings.page)

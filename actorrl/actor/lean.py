@@ -1,0 +1,202 @@
+"""Messages of plain values and arrays: around the pickler's hooks, which cost more than all the rest.
+
+An array becomes a list that the C pickler takes as it is, its bytes beside its type and shape: small
+ones in the message, large ones where they lie in the pool. `codec.py` writes and reads bodies so;
+and calls and answers of one process to another are entries among the plain ones (plain.py).
+
+    calls.py ──► Lean.send ──► (actor, number, method, values, key, None, None) ──► Lean.call
+    life.py ──► Lean.reply ──► (number, values, True) ──► Lean.answer
+
+Small arrays in lists and dicts are packing.py's.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pickle
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from .arrays import OUT_OF_BAND, own
+from .plain import ATOMS, is_plain
+from .routes import HEAVY, Route
+from .views import root
+
+if TYPE_CHECKING:
+    from .future import Future
+    from .mailbox import Envelope
+    from .post import Post
+
+__all__ = ["LEAN", "Lean", "lean", "read_lean", "write_lean"]
+
+ARGS, VALUE = b"\x01", b"\x02"
+LEAN = 0x80
+"""What a body begins with that `write_lean` wrote is less; a pickle begins with this."""
+FORMATS = frozenset("?bBhHiIlLqQefd")
+"""What a memoryview calls numbers in this machine's order of bytes."""
+_ndarray: Any = None  # numpy's, once it is imported
+_dtypes: dict[str, Any] = {}
+
+
+def lean(items: tuple[Any, ...]) -> tuple[list[Any], int] | None:
+    """`items` with a list for each array, of its type, shape and bytes (of large ones a view), and their size.
+
+    None where something is neither plain nor a plain array: a share, one of an uncommon kind, any other object.
+    """
+    global _ndarray
+    values: list[Any] = []
+    size, arrays = 0, []
+    for item in items:
+        kind = type(item)
+        if kind in ATOMS:
+            values.append(item)
+        elif kind is _ndarray:
+            try:
+                view = memoryview(item)
+            except (ValueError, BufferError):  # of a type that only numpy knows
+                return None
+            if view.format not in FORMATS or not view.c_contiguous:
+                return None
+            base = item.base
+            if base is not None and not hasattr(base, "block") and root(item) is not None:
+                return None
+            if any(item is other for other in arrays):
+                return None  # it arrives as one: the codec sees to that
+            arrays.append(item)
+            length = view.nbytes
+            size += length
+            values.append([view.format, view.shape, bytearray(view) if length < OUT_OF_BAND else view.cast("B")])
+        elif is_plain(item):
+            values.append(item)
+        else:
+            if _ndarray is None and "numpy" in sys.modules and kind is sys.modules["numpy"].ndarray:
+                _ndarray = kind
+                return lean(items)
+            return None
+    return values, size
+
+
+def _array(value: list[Any], data: Any) -> Any:
+    dtype = _dtypes.get(value[0])
+    if dtype is None:
+        global _ndarray
+        numpy = importlib.import_module("numpy")
+        dtype, _ndarray = _dtypes.setdefault(value[0], numpy.dtype(value[0])), numpy.ndarray
+    return _ndarray(value[1], dtype, data)
+
+
+def write_lean(items: tuple[Any, ...], args: bool) -> tuple[bytes, list[Any]] | None:
+    """A message body with `(items, {})`, or with the one item, and its large buffers. None as for `lean`."""
+    made = lean(items)
+    if made is None:
+        return None
+    buffers = []
+    for value in made[0]:
+        if type(value) is list and type(value[2]) is memoryview:
+            buffers.append(value[2])
+            value[2] = None
+    return (ARGS if args else VALUE) + pickle.dumps(made[0], 5), buffers
+
+
+def read_lean(data: Any, buffers: Sequence[Any]) -> Any:
+    """What `write_lean` was given."""
+    values = pickle.loads(data[1:])
+    large = iter(buffers)
+    for index, value in enumerate(values):
+        if type(value) is list:
+            values[index] = _array(value, own(next(large)) if value[2] is None else value[2])
+    return (tuple(values), {}) if data[:1] == ARGS else values[0]
+
+
+class Lean:
+    """The lean messages of one process, beside the others of its `Post`."""
+
+    def __init__(self, post: Post) -> None:
+        self._post = post
+        self._transport = post.transport
+        self._arena = post.transport.freight.arena
+
+    # -- what leaves -------------------------------------------------------------------------------
+
+    def send(
+        self, route: Route, method: str, made: tuple[list[Any], int], key: str | None, future: Future[Any] | None
+    ) -> bool | None:
+        """`Post.send_plain` for what `lean` made. None, and nothing sent, where it must go as a frame."""
+        values, size = made
+        peer = route.peer
+        if peer.process == self._post.number:
+            return None  # it stays in this process, to be copied
+        with peer.lock:
+            if route.sent - route.started >= route.limit or (size >= HEAVY and route.full(size)):
+                return False
+            if size >= OUT_OF_BAND and not self._place(peer.process, values):
+                return None
+            mark, number = route.enter(size), 0
+            if future is not None:
+                future._route, future._mark = route, mark
+                number = self._post.ledger.enter(future)
+            self._transport.push_call(peer, (route.actor, number, method, values, key, None, None))
+        return True
+
+    def reply(self, envelope: Envelope, value: Any, hold: bool) -> bool:
+        """`Post.reply_plain` for an array. False, and nothing sent, where it is none or must go as a frame."""
+        sender = envelope.sender
+        made = lean((value,)) if sender != self._post.number else None
+        if made is None:
+            return False
+        peer = self._transport.peers.get(sender) or self._transport.peer(sender)
+        with peer.lock:
+            if made[1] >= OUT_OF_BAND and not self._place(sender, made[0]):
+                return False
+            self._transport.push_plain(peer, (envelope.call_id, made[0], True), hold)
+        return True
+
+    def _place(self, receiver: int, values: list[Any]) -> bool:
+        """Put large arrays into the pool. False, and nothing there, where one has no room."""
+        arena = self._arena
+        if len(values) == 1 and arena is not None:  # the usual case, without what several need
+            place = arena.put(receiver, values[0][2])
+            if place is None:
+                return False
+            values[0][2] = place
+            return True
+        placed: list[tuple[list[Any], Any]] = []
+        for value in values:
+            if type(value) is list and type(value[2]) is memoryview:
+                place = arena.put(receiver, value[2]) if arena is not None else None
+                if place is None:
+                    for _, other in placed:
+                        arena.take_back(other)  # type: ignore[union-attr]
+                    return False
+                placed.append((value, place))
+        for value, place in placed:
+            value[2] = place
+        return True
+
+    # -- what arrives ------------------------------------------------------------------------------
+
+    def call(self, entry: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The entry as a plain one, with the arrays themselves."""
+        actor, number, method, values, key, *_ = entry
+        args = tuple(self._open(values))
+        return (actor, number, method, args) if key is None else (actor, number, method, args, key)
+
+    def answer(self, number: int, values: list[Any]) -> None:
+        """Settle a call with an array."""
+        (value,) = self._open(values)  # of a cancelled call too: so its block is free again
+        future = self._post.ledger.close(number)
+        if future is not None:
+            if future._route is not None:
+                future._route.take(future._mark)
+            future._settle(value)
+
+    def _open(self, values: list[Any]) -> list[Any]:
+        for index, value in enumerate(values):
+            if type(value) is list:
+                data = value[2]
+                if type(data) is tuple:
+                    data = self._arena.take(*data)  # type: ignore[union-attr]
+                dtype = _dtypes.get(value[0])
+                values[index] = _array(value, data) if dtype is None else _ndarray(value[1], dtype, data)
+        return values
