@@ -122,8 +122,3 @@ def test_everything_public_is_importable_from_actorrl():
     assert "watch" in actorrl.__all__
     assert {name for name in public if not hasattr(actorrl, name)} == set()
     assert public <= set(actorrl.__all__)
-
-
-def test_what_is_built_later_says_so(engine: str):
-    with pytest.raises(NotImplementedError, match="share"):
-        actorrl.share({"a": 1})
