@@ -46,7 +46,8 @@ def lean(items: tuple[Any, ...]) -> tuple[list[Any], int] | None:
     """
     global _ndarray
     values: list[Any] = []
-    size, arrays = 0, []
+    arrays: list[Any] = []
+    size = 0
     for item in items:
         kind = type(item)
         if kind in ATOMS:

@@ -7,7 +7,9 @@ frame of its own (frames.py).
     [sender, entry, entry, ...]     a call     (actor, call number, method, args)
                                     a function (actor, call number, name, args, key of the function)
                                     packed     (actor, call number, method, args, kwargs, None), see packing.py
-                                    an answer  (call number, value), of packed values (-call number, value)
+                                    lean       (actor, call number, method, values, key, None, None), see lean.py
+                                    an answer  (call number, value), of packed values (-call number, value),
+                                               of an array (call number, values, True)
                                     a credit   (actor, mark, None): every message up to `mark` has been taken
 """
 
