@@ -21,7 +21,7 @@ Where to look first:
     look at what runs               actors, current, get_actor
     train something                 train, load, Run                        docs/agents.md, docs/environments.md
     choose who talks to whom        Central, SharedReplay, Dataflow         docs/arrangements.md
-    choose an algorithm             DQNConfig, QLearningConfig
+    choose an algorithm             DQNConfig, QLearningConfig, SACConfig, TD3Config
     write a loop of your own        StepAgent, PerStep, Explorer, Parts
 
 Every public name below is imported on first use (PEP 562), so `import actorrl` costs milliseconds and loads neither
@@ -59,7 +59,7 @@ if TYPE_CHECKING:
         wait,
         watch,
     )
-    from actorrl.rl import DQNConfig, Explorer, Parts, PerStep, QLearningConfig, StepAgent
+    from actorrl.rl import DQNConfig, Explorer, Parts, PerStep, QLearningConfig, SACConfig, StepAgent, TD3Config
     from actorrl.training import Central, Dataflow, Run, SharedReplay, load, train
 
 __all__ = [
@@ -73,9 +73,11 @@ __all__ = [
     "PerStep",
     "QLearningConfig",
     "Run",
+    "SACConfig",
     "SharedReplay",
     "StepAgent",
     "System",
+    "TD3Config",
     "actors",
     "as_completed",
     "batched",
@@ -99,7 +101,7 @@ __all__ = [
 ]
 
 # Who owns the names that are not the runtime's.
-_RL = {"DQNConfig", "Explorer", "Parts", "PerStep", "QLearningConfig", "StepAgent"}
+_RL = {"DQNConfig", "Explorer", "Parts", "PerStep", "QLearningConfig", "SACConfig", "StepAgent", "TD3Config"}
 _TRAINING = {"Central", "Dataflow", "Run", "SharedReplay", "load", "train"}
 
 

@@ -16,13 +16,15 @@ from typing import Any
 
 from actorrl.rl.dqn import DQNConfig
 from actorrl.rl.qlearning import QLearningConfig
+from actorrl.rl.sac import SACConfig
+from actorrl.rl.td3 import TD3Config
 from actorrl.training.arrangements import ARRANGEMENTS, SharedReplay
 from actorrl.training.evaluation import EvaluationPlan
 from actorrl.training.fields import from_mapping, to_mapping
 from actorrl.training.names import did_you_mean, name_of, resolve
 from actorrl.training.presets import find
 
-ALGORITHMS: dict[str, type] = {"dqn": DQNConfig, "qlearning": QLearningConfig}
+ALGORITHMS: dict[str, type] = {"dqn": DQNConfig, "qlearning": QLearningConfig, "sac": SACConfig, "td3": TD3Config}
 KEYS = (
     "env",
     "agent",

@@ -6,7 +6,7 @@ import gymnasium
 import pytest
 from small_agents import Tabular
 
-from actorrl import Central, DQNConfig, QLearningConfig
+from actorrl import Central, DQNConfig, QLearningConfig, SACConfig, TD3Config
 from actorrl.training import presets
 from actorrl.training.experiment import Experiment, agent_of, arrangement_of, read_overrides
 
@@ -36,6 +36,8 @@ def test_values_are_made_what_the_field_says():
     assert type(config.buffer_size) is int
     assert agent_of({"name": "dqn", "double": "false", "total_steps": "none"}).double is False
     assert agent_of({"name": "DQNConfig"}) == DQNConfig()
+    assert agent_of({"name": "sac", "learning_rate": 1e-4}) == SACConfig(learning_rate=1e-4)
+    assert agent_of({"name": "td3"}) == TD3Config()
     assert agent_of({"name": "qlearning", "bins": [3, 4]}) == QLearningConfig(bins=(3, 4))
     assert agent_of({"name": "qlearning", "bins": 3, "low": "1, 2"}).low == (1.0, 2.0)
 
