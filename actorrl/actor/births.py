@@ -21,6 +21,7 @@ from typing import Any
 from . import freight, threads
 from .control import Client
 from .launch import start_nursery
+from .printer import Printer
 
 __all__ = ["Births", "make_directory"]
 
@@ -29,6 +30,8 @@ HEAVY = ("gymnasium", "torch")
 GENERATION = 1 << 20
 """Each nursery of a system numbers its actors and processes from another million."""
 PREFIX = "actorrl-"
+PATIENCE = 5.0
+"""Seconds that a nursery gets to end everything; while it has something to print they begin anew."""
 LONGEST = 80
 """A socket's path has at most 107 bytes."""
 
@@ -82,6 +85,7 @@ class Births:
         self._generation = 0
         self._process: subprocess.Popen[bytes] | None = None
         self._client: Client | None = None
+        self._printer: Printer | None = None
         self._driver = line is None
         if line is not None:
             self._client = Client(line, news, lost)
@@ -123,13 +127,15 @@ class Births:
 
     def close(self) -> None:
         """End the nursery and with it every process of ours; returns when it is gone."""
-        client, process = self._client, self._process
+        client, process, printer = self._client, self._process, self._printer
         self._client = self._process = None
         if client is not None:
             client.send("bye")
         if process is not None:
+            if printer is not None and not printer.ended(PATIENCE):
+                process.kill()
             try:
-                process.wait(5.0)
+                process.wait(PATIENCE)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
@@ -150,6 +156,7 @@ class Births:
                 if not self._driver:
                     raise RuntimeError("the actor system has been shut down")
                 ours, theirs = socket.socketpair()
+                output, source = socket.socketpair()
                 settings = {
                     "directory": self._directory,
                     "token": self._token,
@@ -161,8 +168,11 @@ class Births:
                 if loans is not None:
                     settings["pool"] = loans.arena.pool.fd
                 self._generation += 1
-                self._process = start_nursery(theirs, settings)
+                self._process = start_nursery(theirs, source, settings)
                 theirs.close()
+                source.close()
+                self._printer = Printer(output)
+                self._printer.start()
                 self._client = Client(ours, self._news, self._lost)
                 self._client.start()
                 if loans is not None:

@@ -56,16 +56,21 @@ class _Started:
         return self._process.poll()
 
 
-def start_nursery(line: socket.socket, settings: Mapping[str, Any]) -> subprocess.Popen[bytes]:
-    """Start the nursery in a session of its own, with one thread per library, and hand it its line."""
-    argv = {**settings, "line": line.fileno()}
-    fds = [line.fileno(), *([settings["pool"]] if "pool" in settings else [])]
+def start_nursery(line: socket.socket, output: socket.socket, settings: Mapping[str, Any]) -> subprocess.Popen[bytes]:
+    """Start the nursery in a session of its own, with one thread per library.
+
+    It is handed its line, and the socket on which it passes on what the actors print.
+    """
+    argv = {**settings, "line": line.fileno(), "output": output.fileno()}
+    fds = [line.fileno(), output.fileno(), *([settings["pool"]] if "pool" in settings else [])]
     return _interpreter("nursery", "main", argv, {**os.environ, **ONE_THREAD}, fds)
 
 
-def start_worker(settings: Mapping[str, Any], environment: Mapping[str, str], fds: list[int]) -> Child:
-    """Start an actor's process as a fresh interpreter."""
-    return _Started(_interpreter("worker", "fresh", settings, environment, fds))
+def start_worker(
+    settings: Mapping[str, Any], environment: Mapping[str, str], fds: list[int], out: int, err: int
+) -> Child:
+    """Start an actor's process as a fresh interpreter that writes to `out` and `err`."""
+    return _Started(_interpreter("worker", "fresh", settings, environment, fds, out, err))
 
 
 def fork_worker(target: Callable[..., None], *args: Any) -> Child:
@@ -76,13 +81,21 @@ def fork_worker(target: Callable[..., None], *args: Any) -> Child:
 
 
 def _interpreter(
-    module: str, entry: str, settings: Mapping[str, Any], environment: Mapping[str, str], fds: list[int]
+    module: str,
+    entry: str,
+    settings: Mapping[str, Any],
+    environment: Mapping[str, str],
+    fds: list[int],
+    out: int | None = None,
+    err: int | None = None,
 ) -> subprocess.Popen[bytes]:
     flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
     code = BOOT.format(module=module, entry=entry)
     return subprocess.Popen(
         [sys.executable, *flags, "-c", code, json.dumps(sys.path), json.dumps(settings)],
         stdin=subprocess.DEVNULL,
+        stdout=out,
+        stderr=err,
         env=dict(environment),
         pass_fds=fds,
         start_new_session=module == "nursery",

@@ -30,6 +30,7 @@ from .launch import fork_worker, needs_fresh_start, start_worker
 from .preloading import ALWAYS, preload
 from .reaping import adopt_orphans, empty, ended_children, kill_descendants, kill_group
 from .registry import DRIVER, Kill, Order, Registry, Tell
+from .relay import Relay, standard_streams
 from .slots import Slots
 from .status import read, read_started
 from .ward import Ward
@@ -60,6 +61,7 @@ class Nursery:
         self.unsettled: list[tuple[int, int]] = []  # who asked to hear when all inquiries are over
         self.selector = selectors.DefaultSelector()
         self.selector.register(self.driver, selectors.EVENT_READ, DRIVER)
+        self.relay = Relay(self.selector, socket.socket(fileno=settings["output"]))
         preload([*ALWAYS, *settings["preload"]])
 
     # -- the loop --------------------------------------------------------------------------------
@@ -71,7 +73,9 @@ class Nursery:
         try:
             while self._driver_lives():
                 for key, _ in self.selector.select(self._pause()):
-                    if key.data == "children":
+                    if callable(key.data):
+                        key.data()  # something to print, see relay.py
+                    elif key.data == "children":
                         empty(key.fd)
                         self._reap()
                     elif key.data == "driver died" or not self._listen(key.data):
@@ -163,8 +167,8 @@ class Nursery:
             wish["on_failure"],
             wish["mailbox"],
         )
-        assert worker.child is not None
-        self._answer(number, request, None, (entry.actor, worker.number, worker.child.pid))
+        worker.voice.belongs_to(entry.name, entry.cls, entry.place, worker.pid)
+        self._answer(number, request, None, (entry.actor, worker.number, worker.pid))
 
     def _on_find(self, number: int, request: int, name: str) -> None:
         try:
@@ -247,16 +251,14 @@ class Nursery:
                 if value != have:
                     raise ValueError(f"place {place} was made with {key}={have!r}; it cannot have {key}={value!r} too")
             return worker
-        worker = Ward(self._next, place, options)
+        worker = Ward(self._next, place, options, self.relay.open(self._next))
         self._next += 1
         preload(wish["preload"])
         self._start(worker, wish)
         self.workers[worker.number] = worker
         if place is not None:
             self.places[place] = worker.number
-        worker.theirs.close()
-        os.close(worker.life_read)
-        os.close(worker.page_fd)
+        worker.hand_over()
         self.selector.register(worker.line, selectors.EVENT_READ, worker.number)
         return worker
 
@@ -265,10 +267,11 @@ class Nursery:
         settings = Settings(
             self.directory, self.token, worker.number, worker.place, worker.theirs.fileno(), worker.life_read,
             worker.page_fd, environment, wish["cwd"], wish["path"], worker.options.get("threads"),
-            worker.options.get("cpus"), self.driver_pid, self.slots.fd, self.slots.take(worker.number),
+            worker.options.get("cpus"), self.driver_pid, *worker.voice.theirs, self.slots.fd,
+            self.slots.take(worker.number),
         )  # fmt: skip
         if needs_fresh_start(worker.options.get("env")) or not hasattr(os, "fork"):
-            worker.child = start_worker(*settings.for_fresh_start())
+            worker.child = start_worker(*settings.for_fresh_start(), settings.out, settings.err)
         else:
             gc.freeze()  # what is imported stays shared: the collector of the child leaves it alone
             worker.child = fork_worker(self._in_child, settings, worker)
@@ -276,6 +279,7 @@ class Nursery:
     def _in_child(self, settings: Settings, worker: Ward) -> None:
         self.selector.close()
         self.driver.close()
+        self.relay.close()
         for other in [*self.workers.values(), worker]:
             other.close_in_child()
         signal.set_wakeup_fd(-1)
@@ -315,8 +319,9 @@ class Nursery:
             elif message[0] in ("failure", "log", "had", "end_owner", "share"):
                 getattr(self, f"_on_{message[0]}")(worker.number, *message[1:])
         self.slots.gone(worker.number)
+        last_words = self.relay.bury(worker.voice)
         for entry in self.registry.inhabitants(worker.number):
-            self._publish(worker.end_of(entry, code))
+            self._publish(worker.end_of(entry, code, last_words))
         self._carry_out(self.registry.gone(worker.number))
         try:
             self.selector.unregister(worker.line)
@@ -367,6 +372,7 @@ class Nursery:
                 kill_group(worker.child.pid)
         kill_descendants(1.5)
         shutil.rmtree(self.directory, ignore_errors=True)
+        self.relay.finish(wanted=self._driver_lives)
 
 
 def main() -> None:
@@ -376,6 +382,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    standard_streams()
     adopt_orphans()
     try:
         Nursery(settings).run()

@@ -5,7 +5,6 @@ could say what ran and which calls had begun.
 
     head: `CELLS` cells of 128 bytes, one per actor      actor, state, queue | handled, busy ns, born ns | running
     body: `CALLERS` entries of 16 bytes                   actor, calling process | the last call that began
-    tail: a ring of 4 kB                                  how much was written to stderr | its last bytes
 """
 
 from __future__ import annotations
@@ -19,13 +18,12 @@ from typing import NamedTuple
 
 from .mailbox import Envelope
 
-__all__ = ["SIZE", "CellStatus", "Page", "Reading", "read", "read_last_words", "read_started"]
+__all__ = ["SIZE", "CellStatus", "Page", "Reading", "read", "read_started"]
 
 CELLS, CALLERS = 256, 2048
 _CELL, _CALLER = 128, 16
 _TAIL = CELLS * _CELL
-_RING_AT, _RING = _TAIL + CALLERS * _CALLER, 4096
-SIZE = _RING_AT + 8 + _RING
+SIZE = _TAIL + CALLERS * _CALLER
 STATES = ("", "starting", "idle", "running", "stopping")
 _HEAD = struct.Struct("=III4xQQQ")
 _NAME_AT, _NAME = _HEAD.size, _CELL - _HEAD.size - 1
@@ -42,18 +40,6 @@ class Page:
         self.words = memoryview(memory).cast("Q")  # a word is written at once, and ten times faster than packed
         self.cells = 0
         self.callers = itertools.count()  # of the actors of a place, each on its thread
-        self._written = 0
-
-    def overheard(self, text: str) -> None:
-        """Keep the end of what the process writes to stderr: its last words."""
-        data = text.encode(errors="replace")[-_RING:]
-        start = self._written % _RING
-        first = data[: _RING - start]
-        at = _RING_AT + 8
-        self.memory[at + start : at + start + len(first)] = first
-        self.memory[at : at + len(data) - len(first)] = data[len(first) :]
-        self._written += len(data)
-        self.memory[_RING_AT:at] = self._written.to_bytes(8, "little")
 
     def cell(self, actor: int) -> CellStatus:
         """Room for one more actor."""
@@ -163,15 +149,6 @@ def read(page: mmap.mmap, actor: int) -> Reading | None:
         if not number:
             break
     return None
-
-
-def read_last_words(page: mmap.mmap, lines: int = 20) -> str:
-    """The last lines that the process wrote to stderr."""
-    at = _RING_AT + 8
-    written = int.from_bytes(page[_RING_AT:at], "little")
-    start = written % _RING if written > _RING else 0
-    data = page[at + start : at + _RING] + page[at : at + start] if start else page[at : at + min(written, _RING)]
-    return "\n".join(data.decode(errors="replace").splitlines()[-lines:])
 
 
 def read_started(page: mmap.mmap, actor: int) -> dict[int, int] | None:

@@ -1,4 +1,4 @@
-"""One process of actors, as the nursery holds it: its child, its line, its lifeline, its status page."""
+"""One process of actors, as the nursery holds it: child, line, lifeline, status page, and what it says."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from .control import Line
 from .deaths import End, signal_name
 from .launch import Child
 from .registry import Entry
-from .status import SIZE, read, read_last_words, read_started
+from .relay import Voice
+from .status import SIZE, read, read_started
 
 __all__ = ["Ward"]
 
@@ -20,8 +21,8 @@ __all__ = ["Ward"]
 class Ward:
     """See the module."""
 
-    def __init__(self, number: int, place: int | None, options: dict[str, Any]) -> None:
-        self.number, self.place, self.options = number, place, options
+    def __init__(self, number: int, place: int | None, options: dict[str, Any], voice: Voice) -> None:
+        self.number, self.place, self.options, self.voice = number, place, options, voice
         self.page_fd = _anonymous_file()
         self.page = mmap.mmap(self.page_fd, SIZE)
         ours, self.theirs = socket.socketpair()
@@ -32,18 +33,25 @@ class Ward:
         self.asked: set[int] = set()  # whose death was asked for: at a shared place the others die of it
         self.ends: dict[int, End] = {}  # told by the worker, published once the process is gone
 
-    def close_in_child(self) -> None:
-        """Close what belongs to the nursery alone."""
-        self.line.close()
-        os.close(self.life_write)
-
-    def end_of(self, entry: Entry, code: int) -> End:
-        """How an actor ended whose process has ended with this exit code."""
+    @property
+    def pid(self) -> int:
+        """Of the process, once it is started."""
         assert self.child is not None
+        return self.child.pid
+
+    def hand_over(self) -> None:
+        """The process is started: close what is its own."""
+        self.theirs.close()
+        os.close(self.life_read)
+        os.close(self.page_fd)
+        self.voice.hand_over()
+
+    def end_of(self, entry: Entry, code: int, last_words: str) -> End:
+        """How one of its actors ended: with the process, or before it."""
         started = read_started(self.page, entry.actor)
         told = self.ends.get(entry.actor)
         if told is not None:
-            return told._replace(started=started, gone=self.number)
+            return told._replace(started=started, gone=self.number, stderr=last_words)
         reading = read(self.page, entry.actor)
         meant = self.place is None or entry.actor in self.asked
         return End(
@@ -51,14 +59,19 @@ class Ward:
             self.killed if meant and self.killed else "exited",
             entry.cls,
             entry.name,
-            self.child.pid,
+            self.pid,
             exitcode=code if code >= 0 else None,
             signal=signal_name(-code) if code < 0 else None,
             running=reading.running if reading else None,
             started=started,
-            stderr=read_last_words(self.page),
+            stderr=last_words,
             gone=self.number,
         )
+
+    def close_in_child(self) -> None:
+        """Close what belongs to the nursery alone."""
+        self.line.close()
+        os.close(self.life_write)
 
     def close(self) -> None:
         self.line.close()

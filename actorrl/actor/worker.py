@@ -14,7 +14,7 @@ import sys
 from mmap import mmap
 from typing import Any, NamedTuple, NoReturn
 
-from . import dynamo, freight, threads
+from . import dynamo, freight, speech, threads
 from .launch import lifeline
 from .status import SIZE, Page
 
@@ -40,6 +40,10 @@ class Settings(NamedTuple):
     threads: int | None
     cpus: list[int] | None
     driver: int
+    out: int
+    """The pipe that becomes stdout."""
+    err: int
+    """The pipe that becomes stderr."""
     pool: int = -1
     """The file of the pool; -1 if there is none."""
     slot: int = -1
@@ -61,6 +65,7 @@ def forked(settings: Settings) -> None:
     """Run in a fresh fork of the nursery. Returns when the process should exit with code 0."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's
     lifeline(settings.life)
+    speech.take_pipes(settings.out, settings.err)
     os.environ.clear()
     os.environ.update(settings.variables())
     sys.path[:] = settings.path
@@ -76,8 +81,6 @@ def fresh() -> NoReturn:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     lifeline(settings.life)
     _settle_in(settings)
-    sys.stdout.flush()
-    sys.stderr.flush()
     os._exit(0)
 
 
@@ -97,25 +100,16 @@ def _settle_in(settings: Settings) -> None:
         pass  # the driver's directory is gone: stay where we are
     if settings.cpus and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, settings.cpus)
+    speech.open_streams()
     threads.allow(settings.threads or 1)
     dynamo.install()
     from .processes import ProcessEngine
 
     freight.join(settings.pool, settings.slot, settings.number)
     page = Page(mmap(settings.page, SIZE))
-    _keep_last_words(page)
     os.close(settings.page)
     line = socket.socket(fileno=settings.line)
-    ProcessEngine.join(settings.directory, settings.token, settings.number, settings.place, line, page)
-
-
-def _keep_last_words(page: Page) -> None:
-    """Let the status page overhear what Python code writes to stderr, for the error that follows a death."""
-    stream = sys.stderr
-    write = stream.write
-
-    def write_and_keep(text: str) -> int:
-        page.overheard(text)
-        return write(text)
-
-    stream.write = write_and_keep  # type: ignore[method-assign]
+    try:
+        ProcessEngine.join(settings.directory, settings.token, settings.number, settings.place, line, page)
+    finally:
+        speech.finish()

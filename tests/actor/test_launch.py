@@ -34,7 +34,7 @@ def test_what_libraries_read_at_import_needs_a_fresh_start(environment: dict[str
 
 
 def settings(threads: int | None, environment: dict[str, str]) -> Settings:
-    return Settings("/nowhere", "t", 1, None, 0, 0, 0, environment, "/", [], threads, None, 1)
+    return Settings("/nowhere", "t", 1, None, 0, 0, 0, environment, "/", [], threads, None, 1, 0, 0)
 
 
 def test_threads_that_a_place_asks_for_are_those_of_every_library():

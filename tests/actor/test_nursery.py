@@ -30,12 +30,15 @@ class Child:
 def nursery() -> Iterator[Nursery]:
     ours, theirs = socket.socketpair()
     settings = {"directory": "/nowhere", "token": "t", "driver": os.getppid(), "first": 1, "preload": []}
-    nursery = Nursery({**settings, "line": theirs.detach()})
+    output, nursery_output = socket.socketpair()
+    nursery = Nursery({**settings, "line": theirs.detach(), "output": nursery_output.detach()})
     nursery.heard = Line(ours)  # type: ignore[attr-defined]
     nursery._poll_driver = False
     yield nursery
     nursery.selector.close()
     nursery.driver.close()
+    nursery.relay.close()
+    output.close()
     ours.close()
 
 
@@ -45,13 +48,15 @@ def heard(nursery: Nursery) -> list[Any]:
 
 def worker(nursery: Nursery, place: int | None = None) -> Ward:
     """A process of actors with one actor, as far as the nursery knows."""
-    ward = Ward(nursery._next, place, {})
+    ward = Ward(nursery._next, place, {}, nursery.relay.open(nursery._next))
     nursery._next += 1
     ward.child = Child()
     nursery.workers[ward.number] = ward
     nursery.selector.register(ward.line, 1, ward.number)
     os.close(ward.life_read)
     os.close(ward.page_fd)
+    ward.voice.hand_over()
+    nursery.relay.bury(ward.voice)  # it says nothing
     nursery.registry.add(ward.number, place, None, "Counter", 0, DRIVER, "raise")
     return ward
 

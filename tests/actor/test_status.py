@@ -1,4 +1,4 @@
-"""The status page: what an actor writes is what the nursery reads, also when the page or the ring is full."""
+"""The status page: what an actor writes is what the nursery reads, also when the page is full."""
 
 from __future__ import annotations
 
@@ -7,14 +7,10 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
 
 from actorrl.actor import status
 from actorrl.actor.mailbox import Envelope
-from actorrl.actor.status import SIZE, Page, read, read_last_words, read_started
-
-RING = 4096
+from actorrl.actor.status import SIZE, Page, read, read_started
 
 
 @pytest.fixture
@@ -29,7 +25,6 @@ def envelope(sender: int = 1, call_id: int = 1, method: str = "add") -> Envelope
 def test_an_empty_page_says_nothing(memory: mmap.mmap):
     assert read(memory, 1) is None
     assert read_started(memory, 1) == {}
-    assert read_last_words(memory) == ""
 
 
 def test_states_queues_and_counts_are_read_back(memory: mmap.mmap):
@@ -117,32 +112,3 @@ def test_more_callers_than_entries_are_not_known(memory: mmap.mmap):
         cell.begin(envelope(caller, 1), 0, time.monotonic_ns())
 
     assert read_started(memory, 1) is None
-    assert read_last_words(memory) == "", "nothing is written past the entries"
-
-
-TEXT = st.text(st.characters(codec="ascii", exclude_characters="\r\x0b\x0c\x1c\x1d\x1e"), max_size=2000)
-
-
-@given(st.lists(TEXT, max_size=12))
-@example(["x" * RING])
-@example(["x" * (RING - 1), "yz"])
-@example(["x" * RING, "y" * RING])
-@example(["x" * (3 * RING), "end"])
-@settings(deadline=None, max_examples=60)
-def test_the_last_words_are_the_end_of_all_that_was_said(texts):
-    memory = mmap.mmap(-1, SIZE)
-    page = Page(memory)
-    for text in texts:
-        page.overheard(text)
-
-    kept = "".join(texts)[-RING:]
-    assert read_last_words(memory, lines=10**6) == "\n".join(kept.splitlines())
-    assert read_last_words(memory, lines=2) == "\n".join(kept.splitlines()[-2:])
-
-
-def test_words_cut_in_the_middle_of_a_letter_are_still_words(memory: mmap.mmap):
-    page = Page(memory)
-    page.overheard("ü" * RING)
-    page.overheard("!\ud800")  # what no encoding knows
-
-    assert read_last_words(memory).endswith("ü!?")
