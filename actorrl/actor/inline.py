@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..errors import DeadlockError
-from . import seeds
+from . import seeds, stacks
 from .arguments import encode_call, encode_spawn
 from .cell import Cell, Outcome
 from .codec import decode, encode
@@ -118,8 +118,9 @@ class InlineEngine:
                 if not self._moved.wait(max(0.0, deadline - time.monotonic())) and time.monotonic() >= deadline:
                     break
         if resident.end is None:
+            where = stacks.of_thread(resident.thread)
             self._end(resident, "killed")
-            raise TimeoutError(f"{ref!r} did not stop within {timeout} s and was given up")
+            raise stacks.late(ref, timeout, "was given up", None, where)
 
     def kill(self, ref: ActorRef[Any]) -> None:
         resident = self._resident(ref)

@@ -61,6 +61,7 @@ class Lives:
     def live(self, resident: Resident) -> None:
         """Construct the object, handle messages until the mailbox closes, then end in good order."""
         resident.thread = threading.get_ident()
+        resident.status.thread(resident.thread)
         here.cell, here.asked = resident.cell, partial(self._asked, resident)
         end: dict[str, Any] = {"reason": "stopped"}
         exit_: SystemExit | None = None

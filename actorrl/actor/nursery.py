@@ -203,6 +203,11 @@ class Nursery:
             self._kill(entry.process, "killed")
         self._answer(number, request, None)
 
+    def _on_stack(self, number: int, request: int, actor: int) -> None:
+        """What an actor runs and its stack, as far as that is written: asked for again until it is whole."""
+        entry = self.registry.entries.get(actor)
+        self._answer(number, request, None, self.workers[entry.process].stack(actor) if entry is not None else None)
+
     def _on_settled(self, number: int, request: int) -> None:
         """Answered once it is known of every death so far whether somebody received it."""
         self.unsettled.append((number, request))

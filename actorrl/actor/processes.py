@@ -41,11 +41,14 @@ from .receiver import Waiter
 from .ref import ActorRef
 from .registry import DRIVER
 from .routes import Route
+from .stacks import Dump, late, of_actor
 from .status import Page
 from .waits import Waits
 
 __all__ = ["ProcessEngine"]
 
+EXAMPLES = 3
+"""A shutdown that has to kill shows the stacks of so many actors."""
 log = logging.getLogger("actorrl")
 
 
@@ -271,9 +274,19 @@ class ProcessEngine:
             return  # inside itself: it ends when this handler has returned
         self.block(ended, time.monotonic() + timeout)
         if not ended.done():
+            where = self._where(ref)
             self._kill(ref, ended)
-            raise TimeoutError(f"{ref!r} did not stop within {timeout} s: its process was killed")
+            raise late(ref, timeout, "its process was killed", *where)
         self.births.ask("settled")  # if it died instead, somebody is to hear of it
+
+    def _where(self, ref: ActorRef[Any]) -> tuple[str | None, str]:
+        """What an actor runs, and its stack."""
+
+        def ask() -> Dump | None:
+            found = self.births.ask("stack", ref._actor)
+            return Dump(*found) if found is not None else None
+
+        return of_actor(ask)
 
     def kill(self, ref: ActorRef[Any]) -> None:
         if self._end_of(ref) is None:
@@ -323,9 +336,10 @@ class ProcessEngine:
             self.post.post(child._process, pack(STOP, child._actor, 0, self.number))
         if ended:
             self.block_any(ended, len(ended), deadline)
-        late = [child for child, future in zip(left, ended, strict=True) if not future.done()]
-        if late and not quiet:
-            log.warning("killed at shutdown, still busy: %s", ", ".join(map(repr, late)))
+        busy = [child for child, future in zip(left, ended, strict=True) if not future.done()]
+        if busy and not quiet:
+            wheres = [f"\n{self._where(child)[1]}" for child in busy[:EXAMPLES]]
+            log.warning("killed at shutdown, still busy: %s%s", ", ".join(map(repr, busy)), "".join(wheres).rstrip())
         self.births.ask("settled")
 
     def _close(self) -> None:

@@ -3,8 +3,8 @@
 The actor's process writes, the nursery reads: for `actors()`, and after a death, when nobody else
 could say what ran and which calls had begun.
 
-    head: `CELLS` cells of 128 bytes, one per actor      actor, state, queue | handled, busy ns, born ns | running
-    body: `CALLERS` entries of 16 bytes                   actor, calling process | the last call that began
+    head: `CELLS` cells of 128 bytes, one per actor    actor, state, queue | handled, busy, born (ns), thread | running
+    body: `CALLERS` entries of 16 bytes                 actor, calling process | the last call that began
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _CELL, _CALLER = 128, 16
 _TAIL = CELLS * _CELL
 SIZE = _TAIL + CALLERS * _CALLER
 STATES = ("", "starting", "idle", "running", "stopping")
-_HEAD = struct.Struct("=III4xQQQ")
+_HEAD = struct.Struct("=III4xQQQQ")
 _NAME_AT, _NAME = _HEAD.size, _CELL - _HEAD.size - 1
 _NOWHERE = -1
 _PAIR = struct.Struct("=II")
@@ -55,6 +55,8 @@ class Reading(NamedTuple):
     handled: int
     busy: float
     running: str | None
+    thread: int
+    """The one that runs its handlers; 0 before it does."""
 
 
 class CellStatus:
@@ -73,7 +75,12 @@ class CellStatus:
         self._began = 0
         self._running = ""
         if self._at != _NOWHERE:
-            _HEAD.pack_into(self._page, self._at, actor, 1, 0, 0, 0, time.monotonic_ns())
+            _HEAD.pack_into(self._page, self._at, actor, 1, 0, 0, 0, time.monotonic_ns(), 0)
+
+    def thread(self, ident: int) -> None:
+        """Note the thread that runs the handlers."""
+        if self._at != _NOWHERE:
+            self._words[self._word + 5] = ident
 
     def state(self, state: int, queue: int) -> None:
         """Note the state (an index of STATES) and the length of the queue."""
@@ -140,12 +147,12 @@ class CellStatus:
 def read(page: mmap.mmap, actor: int) -> Reading | None:
     """What the page says of an actor; None if nothing."""
     for slot in range(CELLS):
-        number, state, queue, handled, busy, born = _HEAD.unpack_from(page, slot * _CELL)
+        number, state, queue, handled, busy, born, thread = _HEAD.unpack_from(page, slot * _CELL)
         if number == actor:
             start = slot * _CELL + _NAME_AT
             name = page[start + 1 : start + 1 + page[start]].decode(errors="replace") if state == 3 else None
             age = max(1, time.monotonic_ns() - born)
-            return Reading(STATES[state], queue, handled, min(1.0, busy / age), name)
+            return Reading(STATES[state], queue, handled, min(1.0, busy / age), name, thread)
         if not number:
             break
     return None

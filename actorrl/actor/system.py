@@ -173,7 +173,7 @@ def stop(ref: ActorRef[Any], timeout: float = GRACE) -> None:
         timeout: seconds to wait; then the actor's process is killed.
 
     Raises:
-        TimeoutError: when the actor had to be killed.
+        TimeoutError: when the actor had to be killed, with the stack of the handler that was stuck.
     """
     _check_ref(ref, "stop")
     running = engine()

@@ -13,6 +13,7 @@ from .deaths import End, signal_name
 from .launch import Child
 from .registry import Entry
 from .relay import Voice
+from .stacks import ROOM, Dump, demand, written
 from .status import SIZE, read, read_started
 
 __all__ = ["Ward"]
@@ -24,13 +25,14 @@ class Ward:
     def __init__(self, number: int, place: int | None, options: dict[str, Any], voice: Voice) -> None:
         self.number, self.place, self.options, self.voice = number, place, options, voice
         self.page_fd = _anonymous_file()
-        self.page = mmap.mmap(self.page_fd, SIZE)
+        self.page = mmap.mmap(self.page_fd, SIZE + ROOM)
         ours, self.theirs = socket.socketpair()
         self.line = Line(ours)
         self.life_read, self.life_write = os.pipe()
         self.child: Child | None = None
         self.killed: str | None = None  # why we killed it
         self.asked: set[int] = set()  # whose death was asked for: at a shared place the others die of it
+        self.demanded = False  # that it writes its stacks
         self.ends: dict[int, End] = {}  # told by the worker, published once the process is gone
 
     @property
@@ -45,6 +47,15 @@ class Ward:
         os.close(self.life_read)
         os.close(self.page_fd)
         self.voice.hand_over()
+
+    def stack(self, actor: int) -> tuple[Any, ...]:
+        """What one of its actors runs, its thread, and what the process has written of its stacks, see stacks.py."""
+        if not self.demanded:
+            self.demanded = True
+            demand(self.pid)
+        reading = read(self.page, actor)
+        text = written(self.page, SIZE)
+        return tuple(Dump(reading.running, reading.thread, text) if reading is not None else Dump(None, 0, text))
 
     def end_of(self, entry: Entry, code: int, last_words: str) -> End:
         """How one of its actors ended: with the process, or before it."""
@@ -85,5 +96,5 @@ def _anonymous_file() -> int:
     else:
         fd, path = tempfile.mkstemp()
         os.unlink(path)
-    os.ftruncate(fd, SIZE)
+    os.ftruncate(fd, SIZE + ROOM)
     return fd

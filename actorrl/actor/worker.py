@@ -14,7 +14,7 @@ import sys
 from mmap import mmap
 from typing import Any, NamedTuple, NoReturn
 
-from . import dynamo, freight, speech, threads
+from . import dynamo, freight, speech, stacks, threads
 from .launch import lifeline
 from .status import SIZE, Page
 
@@ -107,7 +107,7 @@ def _settle_in(settings: Settings) -> None:
 
     freight.join(settings.pool, settings.slot, settings.number)
     page = Page(mmap(settings.page, SIZE))
-    os.close(settings.page)
+    stacks.write_on_demand(settings.page, SIZE)
     line = socket.socket(fileno=settings.line)
     try:
         ProcessEngine.join(settings.directory, settings.token, settings.number, settings.place, line, page)
