@@ -20,6 +20,7 @@ from typing import Any
 
 from . import freight, threads
 from .control import Client
+from .keys import make_key
 from .launch import start_nursery
 from .printer import Printer
 
@@ -43,6 +44,7 @@ def make_directory() -> tuple[str, int]:
         root = "/tmp"
     _sweep(root)
     path = tempfile.mkdtemp(prefix=PREFIX, dir=root)
+    make_key(path)
     made = os.path.join(path, "lock.new")
     lock = os.open(made, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     fcntl.flock(lock, fcntl.LOCK_EX)

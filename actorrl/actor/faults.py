@@ -14,7 +14,7 @@ from typing import Any
 from ..errors import RemoteError, RemoteTraceback
 from .codec import decode, encode
 
-__all__ = ["decode_error", "encode_error", "error_text"]
+__all__ = ["decode_error", "encode_error", "error_text", "unreadable"]
 
 _ADDRESS = re.compile(r"\b0x[0-9a-fA-F]+")  # of an object whose class does not say how it looks: a copy has another
 
@@ -57,6 +57,13 @@ def decode_error(data: bytes, known: set[str] | None = None) -> BaseException:
         error = RemoteError(f"{line}\n\n{text}")
     error.__cause__ = RemoteTraceback("\n" + text)
     error.__suppress_context__ = True
+    return error
+
+
+def unreadable(label: str, failure: Exception) -> RemoteError:
+    """The error for an answer that came and could not be unpickled."""
+    error = RemoteError(f"the result of {label} arrived but could not be unpickled here: {failure!r}")
+    error.__cause__ = failure
     return error
 
 

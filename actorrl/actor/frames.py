@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from .codec import Encoded
 
 __all__ = [
     *("BATCH", "BUFFERS", "CALL", "CANCEL", "CREATE", "DEFINES", "ERROR", "FAILURE", "FUNCTION", "GONE", "GROUP"),
-    *("REPLY", "STOP", "WAKE", "Frame", "pack", "pack_batch", "sender_of", "split_batch", "unpack"),
+    *("REPLY", "STOP", "WAKE", "Frame", "flags_of", "pack", "pack_batch", "sender_of", "split_batch", "unpack"),
 ]
 
 CALL, CREATE, REPLY, ERROR, CANCEL, STOP, GONE, FAILURE, WAKE, BATCH = range(1, 11)
@@ -59,9 +62,14 @@ def unpack(raw: memoryview) -> Frame:
     return Frame(kind, flags, actor, call_id, sender, bytes(raw[_SIZE:end]), raw[end:])
 
 
-def sender_of(raw: bytes) -> int:
+def sender_of(raw: bytes | memoryview) -> int:
     """Who sent a message."""
     return _HEADER.unpack_from(raw)[5]  # type: ignore[no-any-return]
+
+
+def flags_of(body: Encoded) -> int:
+    """What a frame has to say of its body."""
+    return (DEFINES if body.defines else 0) | (BUFFERS if body.buffers else 0)
 
 
 def pack_batch(frames: list[bytes], sender: int) -> bytes:

@@ -54,7 +54,7 @@ class Freight:
         places.append(_COUNT.pack(len(buffers)))
         return b"".join(places), frames
 
-    def unload(self, raw: bytes, frame: Callable[[], Any]) -> list[Any]:
+    def unload(self, raw: bytes | memoryview, frame: Callable[[], Any]) -> list[Any]:
         """The buffers of a message that has arrived; `frame` gives the next that came as one."""
         (count,) = _COUNT.unpack_from(raw, len(raw) - _COUNT.size)
         buffers: list[Any] = []

@@ -14,12 +14,11 @@ import pickle
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..errors import RemoteError
 from .arrays import private
 from .codec import Encoded, decode, encode
 from .deaths import End, died
 from .engine import Call
-from .faults import decode_error, encode_error, error_text
+from .faults import decode_error, encode_error, error_text, unreadable
 from .frames import (
     BATCH,
     BUFFERS,
@@ -36,6 +35,7 @@ from .frames import (
     STOP,
     WAKE,
     Frame,
+    flags_of,
     pack,
     split_batch,
     unpack,
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from .host import Host
     from .residents import Birth
 
-__all__ = ["Post", "flags_of"]
+__all__ = ["Post"]
 
 
 class Post:
@@ -189,7 +189,7 @@ class Post:
 
     # -- what arrives, on the thread that leads ----------------------------------------------------
 
-    def dispatch(self, raw: bytes, buffers: list[Any]) -> None:
+    def dispatch(self, raw: bytes | memoryview, buffers: list[Any]) -> None:
         """Take one message, or many in one, as it arrived."""
         try:
             if raw[0] == FIRST:
@@ -204,7 +204,7 @@ class Post:
                     self._take_plain(unpack_plain(part))
                 else:
                     self._take(unpack(part), [])
-        except (ValueError, IndexError) as error:
+        except Exception as error:  # whoever leads goes on, whatever arrives
             self._drop(error)
 
     def _take_plain(self, entries: list[Any]) -> None:
@@ -247,7 +247,10 @@ class Post:
         future = self._open.pop(number, None)
         if future is not None:
             future._route.take(future._mark)
-            future._settle(unpack_value(packed))
+            try:
+                future._settle(unpack_value(packed))
+            except Exception as failure:
+                future._settle(None, unreadable(future._label, failure))
 
     def _on_credit(self, actor: int, mark: int) -> None:
         """An actor has taken our messages up to `mark`."""
@@ -308,9 +311,7 @@ class Post:
             try:
                 value = decode(frame.data, buffers, known)
             except Exception as failure:
-                label = future._label if future is not None else "a call"
-                error = RemoteError(f"the result of {label} arrived but could not be unpickled here: {failure!r}")
-                error.__cause__ = failure
+                error = unreadable(future._label if future is not None else "a call", failure)
         if future is not None:
             future._settle(value, error)
 
@@ -393,8 +394,3 @@ class Post:
     def on_failure(self, owner: int, key: Any, blob: bytes) -> None:
         """Keep a failure for the owner it was left to."""
         self.ledger.failures.add(owner, key[0], key, lambda: decode_error(blob))
-
-
-def flags_of(body: Encoded) -> int:
-    """What a frame has to say of its body."""
-    return (DEFINES if body.defines else 0) | (BUFFERS if body.buffers else 0)

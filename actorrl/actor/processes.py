@@ -32,10 +32,10 @@ from .context import here
 from .deaths import End, died
 from .engine import ActorInfo, Spawn, install
 from .faults import error_text
-from .frames import CANCEL, CREATE, STOP, pack
+from .frames import CANCEL, CREATE, STOP, flags_of, pack
 from .future import Future
 from .host import Host
-from .post import Post, flags_of
+from .post import Post
 from .reaping import kill_group
 from .receiver import Waiter
 from .ref import ActorRef

@@ -93,7 +93,7 @@ class Receiver:
     """
 
     def __init__(
-        self, transport: Transport, dispatch: Callable[[bytes, list[Any]], None], wanted: Callable[[], Any]
+        self, transport: Transport, dispatch: Callable[[Any, list[Any]], None], wanted: Callable[[], Any]
     ) -> None:
         self._transport = transport
         self._dispatch = dispatch

@@ -10,6 +10,8 @@ talks to. Frames of one sender arrive in the order they were sent.
 A lone message leaves at once. In a burst (an actor with more to answer, a caller that calls on and
 on) messages to one process are held and leave together: after 128, when their sender waits for
 something, or after half a millisecond, whichever comes first.
+
+Every message ends with the key of the system (keys.py); what arrives without it is not looked at.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ import zmq.backend
 
 from .frames import BUFFERS, WAKE, pack, pack_batch
 from .freight import Freight
+from .keys import KEY, read_key
 from .plain import FIRST, pack_plain
 
 __all__ = ["Peer", "Transport"]
@@ -52,10 +55,10 @@ class Peer:
     Whoever sends holds the lock. It is reentrant: a collection inside may run somebody's `__del__`, which may send.
     """
 
-    __slots__ = ("burst", "frames", "gone", "held", "known", "last", "lock", "process", "size", "socket", "turn")
+    __slots__ = ("burst", "frames", "gone", "held", "key", "known", "last", "lock", "process", "size", "socket", "turn")
 
-    def __init__(self, process: int, socket: zmq.Socket[bytes] | None) -> None:
-        self.process = process
+    def __init__(self, process: int, socket: zmq.Socket[bytes] | None, key: bytes = b"") -> None:
+        self.process, self.key = process, key
         self.socket: Any = socket
         self.lock = threading.RLock()
         self.known: set[str] = set()
@@ -84,9 +87,9 @@ class Peer:
             self.held, self.frames, self.size = [], 0, 0
             if not frames:
                 held.insert(0, sender)
-                _send(self.socket, pack_plain(held))
+                _send(self.socket, pack_plain(held) + self.key)
             else:
-                _send(self.socket, held[0] if len(held) == 1 else pack_batch(_runs(held, sender), sender))
+                _send(self.socket, (held[0] if len(held) == 1 else pack_batch(_runs(held, sender), sender)) + self.key)
 
 
 def _runs(held: list[Any], sender: int) -> list[bytes]:
@@ -110,7 +113,7 @@ class Transport:
     def __init__(self, directory: str, number: int, freight: Freight | None = None) -> None:
         self.number = number
         self.freight = freight or Freight(None)
-        self._directory = directory
+        self._directory, self._key = directory, read_key(directory)
         self._context = zmq.Context()
         self._inbox: zmq.Socket[bytes] = self._context.socket(zmq.PULL)
         self._inbox.setsockopt(zmq.RCVHWM, 0)
@@ -158,14 +161,14 @@ class Transport:
             elif not self.holding:
                 self._hold()
         else:
-            _send(peer.socket, frame)
+            _send(peer.socket, frame + self._key)
 
     def push_call(self, peer: Peer, entry: tuple[Any, ...]) -> None:
         """The same for a call of plain values (see plain.py); held where calls follow each other closely."""
         if peer.held or peer.hurried(self.turn):
             self.push_plain(peer, entry, True)  # what follows messages that are held is held as well
         elif not peer.gone:
-            _send(peer.socket, _dumps([self.number, entry], 5))
+            _send(peer.socket, _dumps([self.number, entry], 5) + self._key)
 
     def push_plain(self, peer: Peer, entry: tuple[Any, ...], hold: bool) -> None:
         """The same for any message of plain values."""
@@ -179,7 +182,7 @@ class Transport:
             elif not self.holding:
                 self._hold()
         else:
-            _send(peer.socket, _dumps([self.number, entry], 5))
+            _send(peer.socket, _dumps([self.number, entry], 5) + self._key)
 
     def send_plain(self, process: int, entry: tuple[Any, ...], hold: bool = False) -> None:
         """`push_plain` by one who has not the peer's lock."""
@@ -220,13 +223,13 @@ class Transport:
     def _send_large(self, peer: Peer, frame: bytes, buffers: Sequence[Any]) -> None:
         peer.flush(self.number)
         places, parts = self.freight.load(peer.process, buffers)
-        _send(peer.socket, frame + places, zmq.SNDMORE if parts else 0)
+        _send(peer.socket, frame + places + self._key, zmq.SNDMORE if parts else 0)
         # Copied by zmq: the sender may change its array as soon as this returns.
         for index, part in enumerate(parts, 1):
             peer.socket.send(part, zmq.SNDMORE if index < len(parts) else 0)
 
-    def receive(self) -> tuple[bytes, list[Any]]:
-        """The next message and its buffers."""
+    def receive(self) -> tuple[bytes | memoryview, list[Any]]:
+        """The next message and its buffers; an empty one in place of what came from a stranger."""
         if self.freight.mourning:
             self._mourn()
         try:
@@ -236,18 +239,34 @@ class Transport:
             raw = self._recv()
         return self._whole(raw)
 
-    def _whole(self, raw: bytes) -> tuple[bytes, list[Any]]:
+    def _whole(self, raw: bytes) -> tuple[bytes | memoryview, list[Any]]:
         """A message with the buffers that follow its first frame."""
-        if len(raw) < 2 or raw[0] == FIRST or not raw[1] & BUFFERS:
-            return raw, []
-        return raw, self.freight.unload(raw, lambda: self._inbox.recv(copy=False).buffer)
+        if raw.endswith(self._key):
+            if raw[0] == FIRST:
+                return raw, []  # a pickle ends before the key
+            frame = memoryview(raw)[:-KEY]
+            if len(frame) < 2 or not frame[1] & BUFFERS:
+                return frame, []
+            try:
+                return frame, self.freight.unload(frame, self._part)
+            except Exception:
+                pass  # spoiled: what is left of it is not to be taken for the next message
+        while self._inbox.getsockopt(zmq.RCVMORE):
+            self._inbox.recv()
+        return b"", []
+
+    def _part(self) -> Any:
+        """The next frame of a message."""
+        if not self._inbox.getsockopt(zmq.RCVMORE):
+            raise ValueError("a message has fewer parts than it says")
+        return self._inbox.recv(copy=False).buffer
 
     def _mourn(self) -> None:
         """Processes have died: once nothing has come for a while, nothing of theirs will."""
         if not self._inbox.poll(int(1 + 1000 * self.freight.patience())):
             self.freight.bury()
 
-    def receive_soon(self) -> tuple[bytes, list[Any]] | None:
+    def receive_soon(self) -> tuple[bytes | memoryview, list[Any]] | None:
         """The same; None after a moment without any. Cheaper than `receive_within`: the socket keeps the time."""
         if self._patience < 0:
             self._set_patience(MOMENT)
@@ -261,7 +280,7 @@ class Transport:
         self._patience = milliseconds
         self._inbox.setsockopt(zmq.RCVTIMEO, milliseconds)
 
-    def receive_within(self, timeout: float) -> tuple[bytes, list[Any]] | None:
+    def receive_within(self, timeout: float) -> tuple[bytes | memoryview, list[Any]] | None:
         """The same; None once `timeout` seconds have passed."""
         return self.receive() if self._inbox.poll(max(0, int(timeout * 1000 + 0.999))) else None
 
@@ -273,7 +292,7 @@ class Transport:
         """Let a blocked `receive` return with a WAKE frame."""
         with self._alarm_lock:
             if not self._closed:
-                self._alarm.send(pack(WAKE, 0, 0, self.number))
+                self._alarm.send(pack(WAKE, 0, 0, self.number) + self._key)
 
     def forget(self, process: int) -> None:
         """Drop the socket to a process that has ended, and what was still on its way."""
@@ -317,7 +336,7 @@ class Transport:
             if peer is None and self._closed:
                 peer = Peer(process, None)
             elif peer is None:
-                peer = self.peers[process] = Peer(process, self._connect(f"ipc://{self._address(process)}"))
+                peer = self.peers[process] = Peer(process, self._connect(f"ipc://{self._address(process)}"), self._key)
             return peer
 
     def _connect(self, address: str) -> zmq.Socket[bytes]:

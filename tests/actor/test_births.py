@@ -43,7 +43,8 @@ def test_the_directory_is_private_and_new_each_time(root: Path):
         assert Path(path).parent == root
         assert stat.S_IMODE(os.stat(path).st_mode) == 0o700
         assert stat.S_IMODE(os.stat(os.path.join(path, "lock")).st_mode) == 0o600
-        assert os.listdir(path) == ["lock"]
+        assert sorted(os.listdir(path)) == ["key", "lock"]
+        assert stat.S_IMODE(os.stat(os.path.join(path, "key")).st_mode) == 0o600
     for lock in (first_lock, second_lock):
         assert not os.get_inheritable(lock)
         os.close(lock)

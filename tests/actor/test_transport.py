@@ -14,6 +14,7 @@ import pytest
 
 from actorrl.actor import transport as module
 from actorrl.actor.frames import BATCH, BUFFERS, CALL, WAKE, pack, split_batch, unpack
+from actorrl.actor.keys import make_key
 from actorrl.actor.transport import Transport
 
 LONG = 20.0
@@ -23,6 +24,7 @@ class Ends:
     """Two transports, and what the second has received of the first."""
 
     def __init__(self, directory: str) -> None:
+        make_key(directory)
         self.near, self.far = Transport(directory, 1), Transport(directory, 2)
 
     def receive(self) -> list[Any]:
@@ -178,6 +180,7 @@ def test_a_wake_interrupts_whoever_waits(ends: Ends):
 
 def test_what_was_sent_before_the_other_end_exists_arrives():
     with tempfile.TemporaryDirectory(prefix="s-") as directory:
+        make_key(directory)
         near = Transport(directory, 1)
         near.send(2, call(1))
         ends = Ends.__new__(Ends)
@@ -235,9 +238,10 @@ def test_sending_after_the_end_is_nothing(ends: Ends):
 
 def test_the_socket_file_is_removed_once():
     with tempfile.TemporaryDirectory(prefix="s-") as directory:
+        make_key(directory)
         near = Transport(directory, 1)
-        assert os.listdir(directory) == ["1.sock"]
+        assert sorted(os.listdir(directory)) == ["1.sock", "key"]
         near.unlink()
         near.unlink()
-        assert os.listdir(directory) == []
+        assert os.listdir(directory) == ["key"]
         near.close(0.0)

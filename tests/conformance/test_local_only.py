@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import pickle
+import random
 import re
 import stat
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
+import zmq
 from actors_for_tests import Counter, add
 from engines import only_processes
 
@@ -49,6 +53,42 @@ def test_sockets_live_in_a_0700_directory(engine: str):
     # An abstract socket (its name begins with @) has no directory and is open to every user of the machine.
     assert [path for path in paths if re.match(r"@.*actorrl", path)] == []
     stop(counter)
+
+
+class Bomb:
+    """Goes off when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self.path,)
+
+
+@only_processes
+def test_of_a_stranger_no_byte_is_unpickled_and_the_actor_lives_on(engine: str, tmp_path: Path):
+    """Only the user's own programs can open the sockets; one that does without the key is not listened to."""
+    counters = [startat(None, Counter, 0), startat(0, Counter, 0)]
+    fetch([add(counter, 1) for counter in counters])
+    bomb = pickle.dumps([1, Bomb(tmp_path / "went-off")], 5)
+    noise = random.Random(0)
+    context = zmq.Context()
+    doors = list(Path(os.environ["TMPDIR"]).glob("actorrl-*/*.sock"))
+    assert len(doors) >= 3, "the driver's and two actors'"
+    for door in doors:
+        stranger = context.socket(zmq.PUSH)
+        stranger.connect(f"ipc://{door}")
+        for parts in ([bomb], [b"\x01\x04" + bomb, bomb], [b""], [noise.randbytes(50)], [bomb + noise.randbytes(16)]):
+            stranger.send_multipart(parts)
+        stranger.close(1000)
+    context.term()
+
+    for _ in range(100):
+        fetch([add(counter, 1) for counter in counters])
+    assert list(tmp_path.iterdir()) == []
+    for counter in counters:
+        assert fetch(add(counter, 1)) == 102
+        stop(counter)
 
 
 def test_importing_actorrl_does_not_import_torch():
