@@ -28,7 +28,7 @@ from .deadlock import Deadlocks
 from .deaths import End
 from .launch import fork_worker, needs_fresh_start, start_worker
 from .preloading import ALWAYS, preload
-from .reaping import adopt_orphans, empty, ended_children, kill_descendants, kill_group
+from .reaping import adopt_orphans, empty, ended_children, kill_descendants, kill_group, kill_strays
 from .registry import DRIVER, Kill, Order, Registry, Tell
 from .relay import Relay, standard_streams
 from .slots import Slots
@@ -38,6 +38,8 @@ from .worker import Settings, forked
 
 __all__ = ["Nursery", "main"]
 
+SWEEP = 0.1
+"""Seconds after the end of a process when what it left behind is looked for."""
 INQUIRY = 0.25
 """Seconds that the processes get to say who had calls open to a dead actor."""
 
@@ -58,6 +60,7 @@ class Nursery:
         self.slots = Slots(settings.get("pool", -1))
         self._on_share = self.slots.told
         self.deadlines: dict[int, float] = {}  # actor -> when its inquiry ends
+        self.sweep_at = 1e18
         self.unsettled: list[tuple[int, int]] = []  # who asked to hear when all inquiries are over
         self.selector = selectors.DefaultSelector()
         self.selector.register(self.driver, selectors.EVENT_READ, DRIVER)
@@ -85,8 +88,9 @@ class Nursery:
             self._end_everything()
 
     def _pause(self) -> float:
-        if self.deadlines or self.deadlocks.recheck is not None:
-            return max(0.0, min((self.deadlocks.recheck or 1e18), *self.deadlines.values(), 1e18) - time.monotonic())
+        due = min(self.deadlocks.recheck or 1e18, self.sweep_at, *self.deadlines.values())
+        if due < 1e18:
+            return max(0.0, due - time.monotonic())
         return 0.5 if self._poll_driver or any(line._outbound for line in self._lines()) else 3600.0
 
     def _listen(self, number: int) -> bool:
@@ -111,6 +115,9 @@ class Nursery:
         for actor in [actor for actor, deadline in self.deadlines.items() if deadline <= now]:
             del self.deadlines[actor]
             self._carry_out(self.registry.conclude(actor))
+        if self.sweep_at <= now:
+            found = kill_strays(self.token, self.workers, {worker.pid for worker in self.workers.values()})
+            self.sweep_at = now + SWEEP if found else 1e18  # what those had started is ours by then
         if not self.deadlines:
             for number, request in self.unsettled:
                 if number == DRIVER or number in self.workers:
@@ -310,6 +317,7 @@ class Nursery:
             kill_group(pid)  # before its pid is free again: what it started ends with it
             assert worker.child is not None
             code = worker.child.reap()
+            self.sweep_at = time.monotonic() + SWEEP
             if code is not None:
                 self._bury(worker, code)
 

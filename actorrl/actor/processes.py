@@ -36,7 +36,7 @@ from .frames import CANCEL, CREATE, STOP, flags_of, pack
 from .future import Future
 from .host import Host
 from .post import Post
-from .reaping import kill_group
+from .reaping import kill_all_marked, kill_group
 from .receiver import Waiter
 from .ref import ActorRef
 from .registry import DRIVER
@@ -189,6 +189,7 @@ class ProcessEngine:
             return
         if self.number != DRIVER:
             os.killpg(0, signal.SIGKILL)
+        kill_all_marked(self.token)
         self.births.forget()
         for route in list(self.ledger.routes.values()):
             ref, pid = route.ref, route.pid

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 
-__all__ = ["adopt_orphans", "empty", "ended_children", "kill_descendants", "kill_group"]
+__all__ = [
+    *("MARK", "adopt_orphans", "empty", "ended_children", "kill_all_marked", "kill_descendants", "kill_group"),
+    "kill_strays",
+]
+
+MARK = "ACTORRL_PROCESS"
+"""An environment variable of every process of actors, "token:number", which what it starts inherits."""
 
 
 def kill_group(pid: int) -> None:
@@ -53,7 +60,52 @@ def kill_descendants(limit: float) -> None:
         time.sleep(0.002)
 
 
+def kill_strays(token: str, living: Container[int], own: Container[int]) -> bool:
+    """Kill what processes of actors that have ended left behind, though it has left their group: whether any was found.
+
+    Such a process has become a child of this one, and its mark says whose it was. What a living
+    actor has sent into the background is left alone.
+
+    Args:
+        token: of the system.
+        living: the numbers of the processes of actors that live.
+        own: the pids of those processes.
+    """
+    me, parents = os.getpid(), _parents()
+    found = False
+    for pid, parent in parents.items():
+        if parent == me and pid not in own:
+            number = _marked(pid, token)
+            if number is not None and number not in living:
+                found = True
+                for one in [pid, *_below(pid, parents)]:
+                    kill_group(one)
+    return found
+
+
+def kill_all_marked(token: str) -> None:
+    """Kill everything that the actors of a system have started: nobody else is left to do so."""
+    for pid in _parents():
+        if _marked(pid, token) is not None and pid != os.getpid():
+            kill_group(pid)
+
+
+def _marked(pid: int, token: str) -> int | None:
+    """The number of the process of actors that started `pid`; None if it was none of this system."""
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            found = re.search(rb"(?:^|\0)%s=%s:(\d+)\0" % (MARK.encode(), re.escape(token.encode())), file.read())
+    except OSError:
+        return None
+    return int(found.group(1)) if found is not None else None
+
+
 def _descendants(root: int) -> list[int]:
+    return _below(root, _parents())
+
+
+def _parents() -> dict[int, int]:
+    """The parent of each process."""
     parents: dict[int, int] = {}
     try:
         for name in os.listdir("/proc"):
@@ -64,7 +116,11 @@ def _descendants(root: int) -> list[int]:
                 except (OSError, IndexError, ValueError):
                     continue
     except OSError:
-        return []
+        pass
+    return parents
+
+
+def _below(root: int, parents: dict[int, int]) -> list[int]:
     found: list[int] = []
     layer = {root}
     while layer:

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from . import dynamo, freight, speech, stacks, threads
 from .launch import lifeline
+from .reaping import MARK
 from .status import SIZE, Page
 
 __all__ = ["Settings", "forked", "fresh"]
@@ -56,9 +57,10 @@ class Settings(NamedTuple):
 
     def variables(self) -> dict[str, str]:
         """The environment variables of the process."""
+        mark = {MARK: f"{self.token}:{self.number}"}
         if self.threads is None:
-            return self.environment
-        return {**self.environment, **dict.fromkeys(threads.ONE_THREAD, str(self.threads))}
+            return {**self.environment, **mark}
+        return {**self.environment, **dict.fromkeys(threads.ONE_THREAD, str(self.threads)), **mark}
 
 
 def forked(settings: Settings) -> None:
