@@ -14,7 +14,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from . import seeds
+from . import seeds, speech
 from .cell import Cell
 from .codec import decode
 from .context import here
@@ -78,6 +78,7 @@ class Lives:
                     self._finish(resident)
         except SystemExit as error:
             end, exit_ = {"reason": "exited", "exitcode": exit_code(error)}, error
+        speech.finish()
         self._bury(resident, self._end(resident, end, exit_))
 
     def _construct(self, resident: Resident) -> dict[str, Any] | None:

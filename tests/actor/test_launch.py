@@ -11,6 +11,7 @@ import pytest
 
 from actorrl.actor import reaping
 from actorrl.actor.launch import needs_fresh_start
+from actorrl.actor.reaping import MARK
 from actorrl.actor.threads import ONE_THREAD
 from actorrl.actor.worker import Settings
 
@@ -38,8 +39,10 @@ def settings(threads: int | None, environment: dict[str, str]) -> Settings:
 
 
 def test_threads_that_a_place_asks_for_are_those_of_every_library():
-    assert settings(None, {"OMP_NUM_THREADS": "3"}).variables() == {"OMP_NUM_THREADS": "3"}, "the place's own `env`"
-    assert settings(2, {"OMP_NUM_THREADS": "3"}).variables() == dict.fromkeys(ONE_THREAD, "2")
+    mark = {MARK: "t:1"}
+    own = settings(None, {"OMP_NUM_THREADS": "3"}).variables()
+    assert own == {"OMP_NUM_THREADS": "3", **mark}, "the place's own `env`"
+    assert settings(2, {"OMP_NUM_THREADS": "3"}).variables() == {**dict.fromkeys(ONE_THREAD, "2"), **mark}
 
 
 def started() -> subprocess.Popen[str]:

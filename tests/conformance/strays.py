@@ -41,7 +41,7 @@ def processes(mark: str) -> dict[int, str]:
 
 def files(directory: str) -> set[str]:
     """What lies in `directory` and in shared memory and could be the runtime's."""
-    others = ("pytest-", "torchinductor")
+    others = ("pytest-", "torchinductor", "pymp-")  # the last is multiprocessing's, left where its user is killed
     left = {str(path) for path in Path(directory).iterdir() if not path.name.startswith(others)}
     memory = Path("/dev/shm")
     if memory.is_dir():

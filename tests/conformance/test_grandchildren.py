@@ -1,4 +1,4 @@
-"""What an actor has started ends with it or with the fork server, within 2 s; a terminal's signals do what they should."""
+"""What an actor has started ends with it or with the fork server, within 2 s; terminals do what people expect."""
 
 from __future__ import annotations
 
