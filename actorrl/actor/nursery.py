@@ -165,15 +165,9 @@ class Nursery:
             self._answer(number, request, error if isinstance(error, ValueError) else OSError(str(error)))
             return
         entry = self.registry.add(
-            worker.number,
-            wish["place"],
-            wish["name"],
-            wish["cls"],
-            wish["owner"],
-            number,
-            wish["on_failure"],
+            worker.number, wish["place"], wish["name"], wish["cls"], wish["owner"], number, wish["on_failure"],
             wish["mailbox"],
-        )
+        )  # fmt: skip
         worker.voice.belongs_to(entry.name, entry.cls, entry.place, worker.pid)
         self._answer(number, request, None, (entry.actor, worker.number, worker.pid))
 
@@ -276,11 +270,11 @@ class Nursery:
 
     def _start(self, worker: Ward, wish: dict[str, Any]) -> None:
         environment = {**wish["environment"], **(worker.options.get("env") or {})}
+        out, err = worker.voice.theirs
         settings = Settings(
             self.directory, self.token, worker.number, worker.place, worker.theirs.fileno(), worker.life_read,
             worker.page_fd, environment, wish["cwd"], wish["path"], worker.options.get("threads"),
-            worker.options.get("cpus"), self.driver_pid, *worker.voice.theirs, self.slots.fd,
-            self.slots.take(worker.number),
+            worker.options.get("cpus"), self.driver_pid, out, err, self.slots.fd, self.slots.take(worker.number),
         )  # fmt: skip
         if needs_fresh_start(worker.options.get("env")) or not hasattr(os, "fork"):
             worker.child = start_worker(*settings.for_fresh_start(), settings.out, settings.err)
@@ -392,9 +386,8 @@ def main() -> None:
     """The nursery's process from start to end. Called by the code that `launch.start_nursery` runs."""
     settings = json.loads(sys.argv[2])
     sys.argv[:] = [""]
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
     standard_streams()
     adopt_orphans()
     try:
