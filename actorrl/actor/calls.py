@@ -24,7 +24,7 @@ from .engine import Call
 from .future import Future, Patience
 from .lean import lean
 from .packing import UNFIT, pack_value
-from .plain import is_plain
+from .plain import ATOMS, is_plain
 from .post import Post
 from .receiver import Waiter
 from .ref import ActorRef
@@ -61,7 +61,8 @@ class Calls:
             if isinstance(route, End):
                 return self._too_late(Call(ref, method, function, args, kwargs), route)
         future: Future[Any] = Future(self._patience, ref._cls, method, ref._actor)
-        if function is None and not kwargs and is_plain(args):
+        # One number is looked at here: most calls have no more, and to ask elsewhere costs as much as the rest.
+        if function is None and not kwargs and ((len(args) == 1 and type(args[0]) in ATOMS) or is_plain(args)):
             while not self._post.send_small(route, future, method, args):
                 self._make_room(route, 0, method)
         elif function is not None or kwargs or not self._send_lean(route, method, args, None, future):

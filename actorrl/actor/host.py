@@ -81,6 +81,16 @@ class Host:
         name, function = frame.name.decode(), bool(frame.flags & FUNCTION)
         self._put(resident, Envelope(frame.sender, frame.call_id, name, function, body, False, tally))
 
+    def put_one(self, sender: int, entry: tuple[Any, ...]) -> bool:
+        """The usual case of `put_plain`: one call of a method of an actor that is here. False where it is another."""
+        resident = self.residents.get(entry[0])
+        if resident is None or resident.mailbox.closed:
+            return False
+        resident.mailbox.queue.append(_new(Envelope, (sender, entry[1], entry[2], False, entry[3], True, None)))
+        if resident.thread != threading.get_ident():
+            self._wake(resident)
+        return True
+
     def put_plain(self, sender: int, entries: Sequence[tuple[Any, ...]]) -> None:
         """Calls and tells of plain values as they arrived: see plain.py."""
         me, touched = threading.get_ident(), None

@@ -122,7 +122,7 @@ class Lives:
 
     def _handle_each(self, resident: Resident) -> None:
         """Handle what is queued, one by one, until it is time to look at the socket again."""
-        mailbox, status, transport = resident.mailbox, resident.status, self._post.transport
+        mailbox, status, post, transport = resident.mailbox, resident.status, self._post, self._post.transport
         queue, handle = mailbox.queue, resident.cell.handle
         now = time.monotonic_ns()
         while queue and now - resident.looked <= LOOK:
@@ -139,7 +139,9 @@ class Lives:
             value, error = handle(envelope, _arguments)
             if transport.holding and not queue:
                 transport.flush()  # what the handler sent leaves before the answer
-            if called or error is not None:
+            if called and error is None and type(value) in ATOMS and not resident.cancelled and envelope.tally is None:
+                post.reply_plain(envelope, value, bool(queue))
+            elif called or error is not None:
                 self._answer(resident, envelope, value, error, bool(queue))
             now = status.end(1, len(queue))
         resident.run = ()

@@ -55,8 +55,8 @@ def unpack_plain(raw: Any) -> list[Any]:
     """What `pack_plain` was given. ValueError if it is not that."""
     try:
         entries = _loads(raw)
+        if type(entries) is list and type(entries[0]) is int:
+            return entries
     except Exception as error:
         raise ValueError(f"not a message of plain values: {error!r}") from None
-    if type(entries) is not list or not entries or type(entries[0]) is not int:
-        raise ValueError("not a message of plain values")
-    return entries
+    raise ValueError("not a message of plain values")

@@ -94,27 +94,21 @@ class Post:
         Calls are numbered in the order of sending, under the lock of the way that they go. `rest` is as in plain.py:
         the arguments, and a function's key, or packed arguments of both kinds and None.
         """
-        with route.peer.lock:
+        peer = route.peer
+        with peer.lock:
             if route.sent - route.started >= route.limit:
                 return False
-            self._push(route, (route.actor, self._enter_small(route, future), method, *rest))
+            route.sent = mark = route.sent + 1  # as _enter does for what has to be weighed
+            number = 0
+            if future is not None:
+                future._route, future._mark = route, mark
+                number = future._call_id = next(self._numbers)
+                self._open[number] = future
+            if peer is not self._local:
+                self.transport.push_call(peer, (route.actor, number, method, *rest))
+            else:
+                self._take_plain([self.number, (route.actor, number, method, *rest)])
         return True
-
-    def _push(self, route: Route, entry: tuple[Any, ...]) -> None:
-        if route.peer is not self._local:
-            self.transport.push_call(route.peer, entry)
-        else:
-            self._take_plain([self.number, entry])
-
-    def _enter_small(self, route: Route, future: Future[Any] | None) -> int:
-        """`_enter` for a message too small to be weighed."""
-        route.sent += 1
-        if future is None:
-            return 0
-        future._route, future._mark = route, route.sent
-        number = future._call_id = next(self._numbers)
-        self._open[number] = future
-        return number
 
     def send_call(self, route: Route, call: Call, body: Encoded, future: Future[Any] | None) -> bool:
         """The same for any other message."""
@@ -136,13 +130,8 @@ class Post:
     def send_group(
         self, routes: list[Route], method: str, body: tuple[Any, ...] | Encoded, futures: list[Future[Any]]
     ) -> bool:
-        """One message for several actors of one process. False, and nothing sent, where one of them has no room.
-
-        Args:
-            routes: to actors of the same process.
-            method: its name.
-            body: the arguments: a tuple of plain values, or encoded.
-            futures: one for each.
+        """One message for several actors of one process, each with its future; `body` is a tuple of plain values,
+        or encoded. False, and nothing sent, where one of them has no room.
         """
         peer = routes[0].peer
         size = body.size if isinstance(body, Encoded) else 0
@@ -193,7 +182,7 @@ class Post:
         """Take one message, or many in one, as it arrived."""
         try:
             if raw[0] == FIRST:
-                self._take_plain(unpack_plain(raw))
+                self._take_one_or_many(unpack_plain(raw))
                 return
             frame = unpack(memoryview(raw))
             if frame.kind != BATCH:
@@ -206,6 +195,21 @@ class Post:
                     self._take(unpack(part), [])
         except Exception as error:  # whoever leads goes on, whatever arrives
             self._drop(error)
+
+    def _take_one_or_many(self, entries: list[Any]) -> None:
+        """What most messages are, one answer or one call, without the steps that many need."""
+        if len(entries) == 2:
+            entry = entries[1]
+            length = len(entry)
+            if length == 2:
+                future = self._open.pop(entry[0], None)
+                if future is not None:
+                    future._route.take(future._mark)
+                    future._settle(entry[1])
+                    return
+            elif length == 4 and self.host is not None and self.host.put_one(entries[0], entry):
+                return
+        self._take_plain(entries)
 
     def _take_plain(self, entries: list[Any]) -> None:
         """Plain values: answers and credits one by one, calls for the actors here together."""

@@ -207,7 +207,11 @@ class ProcessEngine:
     def block(self, future: Future[Any], deadline: float | None) -> None:
         cell = here.cell
         if cell is None:
-            if not self.receiver.lead(future.done, deadline):
+            if deadline is None:
+                led = self.receiver.lead_for(future)
+            else:
+                led = self.receiver.lead(future.done, deadline)
+            if not led:
                 self.block_any([future], 1, deadline)
             return
         cell.born()

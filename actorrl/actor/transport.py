@@ -72,13 +72,13 @@ class Peer:
 
     def hurried(self, turn: int) -> bool:
         """Whether the call that goes now follows others so closely that more will come. The caller has the lock."""
-        now = time.perf_counter()
-        if self.turn != turn:
-            self.turn, self.burst = turn, 0
+        if self.turn != turn:  # its sender has waited since
+            self.turn, self.burst = turn, 1
+            return False
+        now, last = time.perf_counter(), self.last
         self.burst += 1
-        hold = self.burst > 2 and now - self.last < HURRY
         self.last = now
-        return hold
+        return self.burst > 2 and now - last < HURRY
 
     def flush(self, sender: int) -> None:
         """Send what is held. The caller has the lock."""
@@ -237,6 +237,8 @@ class Transport:
         except zmq.Again:  # a wait that was short of patience is over
             self._set_patience(-1)
             raw = self._recv()
+        if raw.endswith(self._key) and raw[0] == FIRST:
+            return raw, []
         return self._whole(raw)
 
     def _whole(self, raw: bytes) -> tuple[bytes | memoryview, list[Any]]:
