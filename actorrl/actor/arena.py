@@ -24,18 +24,20 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
-from .pool import EMPTY, ENTRY, FREE, NOBODY, SHARED, UNIT, USED, Pool, Region, capacity, held, in_flight
+from .pool import EMPTY, ENTRY, FREE, NOBODY, SHARED, USED, Pool, Region, capacity, held, in_flight
 
-__all__ = ["PLACE", "Arena"]
+__all__ = ["PLACE", "SMALL", "Arena"]
 
 PLACE = struct.Struct("<IIQQ")
 """Slot, block, offset in the region, length: where a buffer of a message lies."""
 QUIET = 1.0
 """Once the socket is empty so many seconds after the death of a process, nothing more comes from it."""
+SMALL = 16 * 1024
+"""Fewer bytes travel faster in the message itself."""
 LATEST, LOOKS = 4, 4
 """So many of the latest blocks are looked at first, and then so many of the others in turn."""
 PAGE = 16 * 1024
-"""Memory is taken in multiples of this, so that arrays of almost one size fit in each other's blocks."""
+"""Memory is taken in multiples of this, so that arrays of almost one size fit into each other's blocks."""
 
 
 class _Class:
@@ -110,7 +112,7 @@ class Arena:
     def put(self, receiver: int, view: memoryview) -> tuple[int, int, int, int] | None:
         """Copy flat bytes to where `receiver` can take them: a place. None if they are few, or there is no room."""
         length, region = len(view), self._region
-        if length < UNIT or region is None:
+        if length < SMALL or region is None:
             return None
         kind = self._by_length.get(length) or self._class_of(length)
         words, latest = region.words, kind.latest

@@ -18,7 +18,7 @@ from .views import place_in, root, view
 
 __all__ = ["OUT_OF_BAND", "elements", "own", "private", "reduce_array", "reduce_tensor", "tensor_over"]
 
-OUT_OF_BAND = 64 * 1024
+OUT_OF_BAND = 16 * 1024
 """From this many bytes an array travels as a buffer of its own; below, copying is cheaper."""
 ALIGNMENT = 64
 _NAMES: dict[Any, Any] = {}  # dtype -> its short name, or itself where it has none

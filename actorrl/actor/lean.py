@@ -12,9 +12,7 @@ Small arrays in lists and dicts are packing.py's.
 
 from __future__ import annotations
 
-import importlib
 import pickle
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -33,10 +31,11 @@ __all__ = ["LEAN", "Lean", "lean", "read_lean", "write_lean"]
 ARGS, VALUE = b"\x01", b"\x02"
 LEAN = 0x80
 """What a body begins with that `write_lean` wrote is less; a pickle begins with this."""
-FORMATS = frozenset("?bBhHiIlLqQefd")
-"""What a memoryview calls numbers in this machine's order of bytes."""
+NUMBERS = "?bBhHiIlLqQefd"
+"""The types of numbers, in this machine's order of bytes."""
 _ndarray: Any = None  # numpy's, once it is imported
 _dtypes: dict[str, Any] = {}
+_names: dict[Any, str] = {}
 
 
 def lean(items: tuple[Any, ...]) -> tuple[list[Any], int] | None:
@@ -44,7 +43,6 @@ def lean(items: tuple[Any, ...]) -> tuple[list[Any], int] | None:
 
     None where something is neither plain nor a plain array: a share, one of an uncommon kind, any other object.
     """
-    global _ndarray
     values: list[Any] = []
     arrays: list[Any] = []
     size = 0
@@ -53,11 +51,8 @@ def lean(items: tuple[Any, ...]) -> tuple[list[Any], int] | None:
         if kind in ATOMS:
             values.append(item)
         elif kind is _ndarray:
-            try:
-                view = memoryview(item)
-            except (ValueError, BufferError):  # of a type that only numpy knows
-                return None
-            if view.format not in FORMATS or not view.c_contiguous:
+            name = _names.get(item.dtype)
+            if name is None or not item.flags.c_contiguous:
                 return None
             base = item.base
             if base is not None and not hasattr(base, "block") and root(item) is not None:
@@ -65,26 +60,35 @@ def lean(items: tuple[Any, ...]) -> tuple[list[Any], int] | None:
             if any(item is other for other in arrays):
                 return None  # it arrives as one: the codec sees to that
             arrays.append(item)
-            length = view.nbytes
+            length = item.nbytes
             size += length
-            values.append([view.format, view.shape, bytearray(view) if length < OUT_OF_BAND else view.cast("B")])
+            small = length < OUT_OF_BAND
+            values.append([name, item.shape, bytearray(item.tobytes()) if small else memoryview(item).cast("B")])
         elif is_plain(item):
             values.append(item)
         else:
-            if _ndarray is None and "numpy" in sys.modules and kind is sys.modules["numpy"].ndarray:
-                _ndarray = kind
+            if _ndarray is None and kind.__module__ == "numpy":
+                _meet_numpy()
                 return lean(items)
             return None
     return values, size
 
 
 def _array(value: list[Any], data: Any) -> Any:
-    dtype = _dtypes.get(value[0])
-    if dtype is None:
-        global _ndarray
-        numpy = importlib.import_module("numpy")
-        dtype, _ndarray = _dtypes.setdefault(value[0], numpy.dtype(value[0])), numpy.ndarray
-    return _ndarray(value[1], dtype, data)
+    if _ndarray is None:
+        _meet_numpy()
+    return _ndarray(value[1], _dtypes[value[0]], data)
+
+
+def _meet_numpy() -> None:
+    """Somebody has imported numpy, or an array has arrived."""
+    global _ndarray
+    import numpy
+
+    for name in NUMBERS:
+        _dtypes[name] = numpy.dtype(name)
+        _names[_dtypes[name]] = name
+    _ndarray = numpy.ndarray
 
 
 def write_lean(items: tuple[Any, ...], args: bool) -> tuple[bytes, list[Any]] | None:
@@ -198,6 +202,5 @@ class Lean:
                 data = value[2]
                 if type(data) is tuple:
                     data = self._arena.take(*data)  # type: ignore[union-attr]
-                dtype = _dtypes.get(value[0])
-                values[index] = _array(value, data) if dtype is None else _ndarray(value[1], dtype, data)
+                values[index] = _array(value, data)
         return values

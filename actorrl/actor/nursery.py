@@ -327,9 +327,10 @@ class Nursery:
                 getattr(self, f"_on_{message[0]}")(worker.number, *message[1:])
         self.slots.gone(worker.number)
         last_words = self.relay.bury(worker.voice)
-        for entry in self.registry.inhabitants(worker.number):
+        for entry in (inhabitants := self.registry.inhabitants(worker.number)):
             self._publish(worker.end_of(entry, code, last_words))
-        self._carry_out(self.registry.gone(worker.number))
+        silent = [] if inhabitants else [Tell(None, ("gone", worker.number))]  # no actor's end tells of the process's
+        self._carry_out([*self.registry.gone(worker.number), *silent])
         try:
             self.selector.unregister(worker.line)
         except (KeyError, ValueError):

@@ -144,6 +144,9 @@ class ProcessEngine:
             self._on_ended(*news)
         elif kind == "log":
             log.error("%s", news[0])
+        elif kind == "gone":
+            self.post.transport.forget(news[0])
+            self.receiver.nudge()
         elif kind == "failure":
             self.post.on_failure(*news)
             self.receiver.nudge()

@@ -14,7 +14,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from actorrl.actor.arena import Arena
+from actorrl.actor.arena import SMALL, Arena
 from actorrl.actor.pool import EMPTY, FREE, UNIT, Pool, capacity, held, in_flight
 
 MB = 1 << 20
@@ -107,7 +107,7 @@ def test_of_many_on_loan_those_that_came_back_are_found(pool: Pool):
 
 
 def test_small_buffers_are_not_for_the_arena(pool: Pool):
-    assert put(process(pool, 0), 1, data(UNIT - 1)) is None
+    assert put(process(pool, 0), 1, data(SMALL - 1)) is None
 
 
 def test_a_full_arena_says_so_and_has_room_again_later(pool: Pool):

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from actorrl.actor.arrays import private
 from actorrl.actor.codec import decode, encode
 from actorrl.actor.lean import LEAN, lean, read_lean, write_lean
 
@@ -36,7 +37,7 @@ def test_a_large_one_is_a_buffer():
     data, buffers = body
     assert len(data) < 200 and [buffer.nbytes for buffer in buffers] == [array.nbytes]
 
-    back = read_lean(data, buffers)
+    back = read_lean(data, private(buffers))
 
     assert np.array_equal(back, array)
     back[:] = 0

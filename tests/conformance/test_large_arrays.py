@@ -407,3 +407,23 @@ def test_more_than_two_gigabytes():
         stop(store)
         own_arena().trim()
         assert own_arena().pool.measure() < 2**31
+
+
+KEPT: list[np.ndarray] = []
+
+
+class Leaves:
+    def leave(self, array: np.ndarray) -> int:
+        KEPT.append(array)
+        return os.getpid()
+
+
+def test_what_a_process_without_actors_held_is_free_when_it_dies(pool: Pool):
+    leaves = startat(1, Leaves)
+    pid = fetch(leaves.leave(ones()))
+    stop(leaves)
+    assert in_use(pool) == 1
+
+    os.kill(pid, signal.SIGKILL)
+
+    nothing_in_use(pool)
