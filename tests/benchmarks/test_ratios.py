@@ -67,8 +67,6 @@ def test_a_ratio_stays_within_its_limit(limit: Limit):
     for attempt in range(ATTEMPTS):
         columns = measured(limit.script, attempt)
         contender, row = limit.theirs
-        if limit.script == "arrays" and "share" not in columns[OURS]:
-            pytest.skip("arrays do not travel through shared memory yet")
         seen.append(statistics.median(columns[OURS][limit.ours]) / statistics.median(columns[contender][row]))
         if limit.holds(seen[-1]):
             return
