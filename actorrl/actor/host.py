@@ -87,7 +87,7 @@ class Host:
         if resident is None or resident.mailbox.closed:
             return False
         resident.mailbox.queue.append(_new(Envelope, (sender, entry[1], entry[2], False, entry[3], True, None)))
-        if resident.thread != threading.get_ident():
+        if resident.parked or resident.thread != threading.get_ident():
             self._wake(resident)
         return True
 
@@ -115,7 +115,7 @@ class Host:
                 self._post.refuse(actor, envelope)
                 continue
             resident.mailbox.queue.append(envelope)
-            if resident is not touched and resident.thread != me:
+            if resident is not touched and (resident.parked or resident.thread != me):
                 if touched is not None:
                     self._wake(touched)
                 touched = resident  # woken when the last message of the run is there
@@ -153,7 +153,7 @@ class Host:
     def _put(self, resident: Resident, envelope: Envelope) -> None:
         if not resident.mailbox.put(envelope):
             self._post.refuse(resident.cell.ref._actor, envelope)
-        elif resident.thread != threading.get_ident():  # else it has put it there itself, and will look
+        elif resident.parked or resident.thread != threading.get_ident():  # else it will look by itself
             self._wake(resident)
 
     def _wake(self, resident: Resident) -> None:

@@ -174,9 +174,17 @@ class Lives:
             resident.looked = time.monotonic_ns()
             return
         self._post.transport.flush()
-        resident.waiter.again()
-        if not mailbox.wakes():
-            self._post.receiver.until(resident.waiter)
+        self._park(resident, None)
+
+    def _park(self, resident: Resident, deadline: float | None) -> None:
+        """Return when something was put into the mailbox since the last look, by this thread too where it leads."""
+        resident.parked = True
+        try:
+            resident.waiter.again()
+            if not resident.mailbox.wakes():
+                self._post.receiver.until(resident.waiter, deadline)
+        finally:
+            resident.parked = False
 
     def _run_batch(self, resident: Resident, run: list[Envelope]) -> None:
         for envelope in run:
@@ -213,9 +221,7 @@ class Lives:
                 continue
             if joins is False or time.monotonic() >= deadline:
                 return
-            resident.waiter.again()
-            if not len(resident.mailbox):
-                self._post.receiver.until(resident.waiter, deadline)
+            self._park(resident, deadline)
 
     def _asked(self, resident: Resident) -> bool:
         """Whether everybody who waits for what runs has given it up."""

@@ -70,6 +70,7 @@ class Resident:
         self.mailbox = cell.mailbox
         self.waiter = Waiter()
         self.thread = 0  # whose handlers run it
+        self.parked = False  # it waits for its waiter to be told, whoever puts something
         self.run: Sequence[Envelope] = ()  # what runs
         self.cancelled: set[tuple[int, int]] = set()
         self.owed: dict[int, int] = {}  # per sender, how much of what was taken it has been told
