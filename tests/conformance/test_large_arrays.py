@@ -15,7 +15,7 @@ import pytest
 from gates import Gate
 from pools import MB, in_use, nothing_in_use, small_pool
 from scripts import running
-from strays import eventually
+from strays import eventually, processes
 
 from actorrl import ActorRef, System, errors, fetch, kill, startat, stop, wait, watch
 from actorrl.actor import freight
@@ -370,26 +370,25 @@ import time; time.sleep(60)
 """
 
 
-def mapped() -> set[int]:
-    """The processes that have a pool of the runtime mapped."""
+def mapped(mark: str) -> set[int]:
+    """The processes with a mark that have a pool of the runtime mapped."""
     found = set()
-    for name in filter(str.isdigit, os.listdir("/proc")):
+    for pid in processes(mark):
         try:
-            with open(f"/proc/{name}/maps") as file:
+            with open(f"/proc/{pid}/maps") as file:
                 if "actorrl-pool" in file.read():
-                    found.add(int(name))
+                    found.add(pid)
         except OSError:
             continue
     return found
 
 
 def test_of_a_driver_that_is_killed_no_memory_is_left():
-    before = mapped()
     with running(MAPPED) as script:
         script.says("ready")
-        assert len(mapped() - before) >= 3, "the driver and two actors"
+        assert len(mapped(script.mark)) >= 3, "the driver and two actors"
         script.process.kill()
-        eventually(lambda: not mapped() - before, within=2.0, what="somebody still maps the pool of a killed driver")
+        eventually(lambda: not mapped(script.mark), within=2.0, what="somebody maps the pool of a killed driver")
 
 
 @pytest.mark.slow
