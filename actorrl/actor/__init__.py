@@ -16,8 +16,10 @@ How one call travels, with the file that owns each step:
         ▼
     Future (future.py)               completed by the thread inside fetch (waiting.py), or behind its back
 
-Ends and errors: faults.py carries a handler's error, deaths.py words an actor's end. Users come in
-through remote.py, placement.py, system.py, waiting.py, context.py, batched.py and sharing.py.
+Ends and errors: faults.py carries a handler's error, deaths.py words an actor's end. Starting again:
+restarts.py says whether, registry.py orders it, moves.py keeps what is sent meanwhile, cradle.py the
+constructor's message, keeping.py the state. Users come in through remote.py, placement.py, system.py,
+waiting.py, context.py, batched.py and sharing.py.
 """
 
 from __future__ import annotations

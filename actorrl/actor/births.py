@@ -91,7 +91,11 @@ class Births:
         self._driver = line is None
         if line is not None:
             self._client = Client(line, news, lost)
-            self._client.start()
+
+    def listen(self) -> None:
+        """In a worker, whose line is there from the start: take the news from now on."""
+        assert self._client is not None
+        self._client.start()
 
     @property
     def nursery_pid(self) -> int | None:

@@ -4,7 +4,7 @@
 
     call ──► meet: which way? ──► room in its mailbox? ──► post.py
                   │ ended                 │ full: wait and receive meanwhile, or MailboxFull
-                  ▼
+                  ▼                       │ it starts again: moves.py keeps the message
              ActorDied, through the future
 """
 
@@ -23,6 +23,7 @@ from .deaths import End, died
 from .engine import Call
 from .future import Future, Patience
 from .lean import lean
+from .moves import Moves
 from .packing import UNFIT, pack_value
 from .plain import ATOMS, is_plain
 from .post import Post
@@ -45,11 +46,13 @@ class Calls:
         patience: what the futures of the calls ask.
         post: sends the messages.
         births: knows the actors that this process has not met.
+        moves: knows those that have died and start again.
         waits: where a handler waits for room.
     """
 
-    def __init__(self, patience: Patience, post: Post, births: Births, waits: Waits) -> None:
-        self._patience, self._post, self._births, self._waits = patience, post, births, waits
+    def __init__(self, patience: Patience, post: Post, births: Births, moves: Moves, waits: Waits) -> None:
+        self._patience, self._post, self._births = patience, post, births
+        self._moves, self._waits = moves, waits
         self._token, self._ledger, self._receiver = post.token, post.ledger, post.receiver
 
     def call(
@@ -63,8 +66,8 @@ class Calls:
         future: Future[Any] = Future(self._patience, ref._cls, method, ref._actor)
         # One number is looked at here: most calls have no more, and to ask elsewhere costs as much as the rest.
         if function is None and not kwargs and ((len(args) == 1 and type(args[0]) in ATOMS) or is_plain(args)):
-            while not self._post.send_small(route, future, method, args):
-                self._make_room(route, 0, method)
+            if not self._post.send_small(route, future, method, args):
+                self._send(route, Call(ref, method, function, args, kwargs), future)
         elif function is not None or kwargs or not self._send_lean(route, method, args, None, future):
             self._send(route, Call(ref, method, function, args, kwargs), future)
         if not self._receiver.armed:
@@ -96,8 +99,8 @@ class Calls:
                 log.error("the message %s was not delivered: %s", method, died(route, method, False))
                 return
         if function is None and not kwargs and is_plain(args):
-            while not self._post.send_small(route, None, method, args):
-                self._make_room(route, 0, method)
+            if not self._post.send_small(route, None, method, args):
+                self._send(route, Call(ref, method, function, args, kwargs), None)
         elif function is not None or kwargs or not self._send_lean(route, method, args, None, None):
             self._send(route, Call(ref, method, function, args, kwargs), None)
 
@@ -115,42 +118,56 @@ class Calls:
             else:
                 ways.setdefault(route.process, []).append((route, future))
         for members in ways.values():
-            routes = [route for route, _ in members]
-            body: Any = args
-            if kwargs or not is_plain(args):
-                call = Call(routes[0].ref, method, None, args, kwargs)
-                body = encode_call(call, self._post.known(routes[0].process))
-            while not self._post.send_group(routes, method, body, [future for _, future in members]):
-                for route in routes:
-                    self._make_room(route, body.size if isinstance(body, Encoded) else 0, method)
+            self._send_group(members, Call(members[0][0].ref, method, None, args, kwargs))
         self._receiver.arm()
         for future in futures:
             self._ended_meanwhile(future)
         return futures
 
-    def _send(self, route: Route, call: Call, future: Future[Any] | None) -> None:
-        """Send a message once there is room for it."""
+    def _send_group(self, members: list[tuple[Route, Future[Any]]], call: Call) -> None:
+        """Send a call to actors of one process once all of them have room; one by one where any starts again."""
+        routes = [route for route, _ in members]
+        body: Any = call.args
+        if call.kwargs or not is_plain(call.args):
+            body = encode_call(call, self._post.known(routes[0].process))
+        while not self._post.send_group(routes, call.method, body, [future for _, future in members]):
+            if any(route.barred for route in routes):
+                for route, future in members:
+                    self._send(route, call._replace(ref=route.ref), future)
+                return
+            for route in routes:
+                self._make_room(route, body.size if isinstance(body, Encoded) else 0, call.method)
+
+    def _send(self, way: Route, call: Call, future: Future[Any] | None) -> None:
+        """Send a message once there is room for it, or have it kept until its actor lives again."""
+        route: Route | None = way
+        while route is not None:
+            if route.barred:
+                route = self._moves.park(route, call, future)
+            else:
+                size = self._try(route, call, future)
+                if size is None:
+                    return
+                self._make_room(route, size, call.method)
+
+    def _try(self, route: Route, call: Call, future: Future[Any] | None) -> int | None:
+        """Send a message; its size where there was no room for it."""
         post, function, key = self._post, call.function, None
         if not call.kwargs and is_plain(call.args):
             if function is not None:
                 key = function.address(route.peer.known)
             rest = (call.args,) if function is None else (call.args, key)
             if function is None or key is not None:
-                while not post.send_small(route, future, call.method, *rest):
-                    self._make_room(route, 0, call.method)
-                return
+                return None if post.send_small(route, future, call.method, *rest) else 0
         elif function is not None and not call.kwargs:
             key = function.address(route.peer.known)
             if key is not None and self._send_lean(route, call.method, call.args, key, future):
-                return
+                return None
         packed = pack_value(call.args), pack_value(call.kwargs)
         if UNFIT not in packed and function is None:
-            while not post.send_small(route, future, call.method, *packed, None):
-                self._make_room(route, 0, call.method)
-            return
+            return None if post.send_small(route, future, call.method, *packed, None) else 0
         body = encode_call(call, post.known(route.process))
-        while not post.send_call(route, call, body, future):
-            self._make_room(route, body.size, call.method)
+        return None if post.send_call(route, call, body, future) else body.size
 
     def _send_lean(
         self, route: Route, method: str, args: tuple[Any, ...], key: str | None, future: Future[Any] | None
@@ -160,13 +177,13 @@ class Calls:
         if made is None:
             return False
         while not (sent := self._post.lean.send(route, method, made, key, future)):
-            if sent is None:
+            if sent is None or route.barred:
                 return False
             self._make_room(route, made[1], method)
         return True
 
     def _make_room(self, route: Route, size: int, method: str) -> None:
-        """Return when the actor can take a message of so many bytes, or has ended; or raise MailboxFull."""
+        """Return when the actor can take so many bytes, has ended or starts again; or raise MailboxFull."""
         me = here.cell
         itself = me is not None and me.ref == route.ref
         if not itself and route.on_full == "block":
@@ -174,23 +191,23 @@ class Calls:
             return
         self._post.transport.flush()
         self._receiver.drain()
-        if route.full(size) and not itself and route.refused != route.started:
+        if route.stuck(size) and not itself and route.refused != route.started:
             # The news that one was taken may be on its way; once for each state of the mailbox we wait for it.
             self._await_room(route, size, method, time.monotonic() + ON_ITS_WAY)
             route.refused = route.started
-        if route.full(size):
+        if route.stuck(size):
             raise refusal(route.ref, route.sent - route.started, route.limit, method, itself)
 
     def _await_room(self, route: Route, size: int, method: str, deadline: float | None) -> None:
         me = here.cell
-        if me is None and self._receiver.lead(lambda: not route.full(size), deadline):
+        if me is None and self._receiver.lead(lambda: not route.stuck(size), deadline):
             return
         waiter = Waiter()
         route.blocked.append(waiter)
         try:
-            if route.full(size) and me is None:
+            if route.stuck(size) and me is None:
                 self._receiver.until(waiter, deadline)
-            elif route.full(size) and me is not None:
+            elif route.stuck(size) and me is not None:
                 self._waits.until(me, waiter, deadline, route=route, method=method)
         finally:
             route.blocked.remove(waiter)
@@ -204,9 +221,8 @@ class Calls:
             return route
         end = self._ledger.ends.get(ref._actor)
         if end is None:
-            end, bounds = self._births.ask("alive", ref._actor)
+            end, where = self._births.ask("alive", ref._actor)
             if end is None:
-                new = Route(ref, self._post.peer(ref._process), None, *bounds)
-                return self._ledger.routes.setdefault(ref._actor, new)
+                return self._moves.meet(ref, *where)
             self._ledger.ends[ref._actor] = end
         return end

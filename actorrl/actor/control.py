@@ -39,6 +39,11 @@ class Line:
         self._outbound += _LENGTH.pack(len(data)) + data
         self.flush()
 
+    @property
+    def waiting(self) -> int:
+        """How many bytes the socket has not taken yet."""
+        return len(self._outbound)
+
     def flush(self) -> bool:
         """Send what waits. True if nothing is left."""
         try:

@@ -20,7 +20,8 @@ class End(NamedTuple):
 
     actor: int
     reason: str
-    """ "stopped", "killed", "owner ended", "system shut down", "exited", "constructor failed" or "lost"."""
+    """ "stopped", "killed", "owner ended", "system shut down", "exited", "constructor failed", "lost" or
+    "not started"."""
     cls: str
     name: str | None
     pid: int | None
@@ -35,6 +36,8 @@ class End(NamedTuple):
     stderr: str = ""
     gone: int | None = None
     """The process that ended with it; None where it lives on, as a shared place does."""
+    deaths: int = 1
+    """How often it had died when it was not started again; this End tells of the first time."""
 
     @property
     def orderly(self) -> bool:
@@ -54,7 +57,7 @@ def died(end: End, call: str | None = None, started: bool | None = False) -> Act
     """The error that answers `call`, or the reason of the end itself where `call` is None."""
     who = f"{end.cls}{f' {end.name!r}' if end.name else ''} (actor #{end.actor}, pid {end.pid})"
     error = ActorDied(
-        f"{who} {_how(end)}{_about(end, call, started)}",
+        f"{who} {_how(end)}{_loop(end)}{_about(end, call, started)}",
         name=end.name,
         cls=end.cls,
         pid=end.pid,
@@ -80,7 +83,12 @@ def _how(end: End) -> str:
         "system shut down": "ended with the actor system",
         "constructor failed": "never lived: its constructor failed",
         "lost": "was lost: the process that supervises it died",
+        "not started": "died, and its process could not be started again",
     }.get(end.reason, end.reason)
+
+
+def _loop(end: End) -> str:
+    return f", the first of {end.deaths} deaths too close to each other to start it again" if end.deaths > 1 else ""
 
 
 def _about(end: End, call: str | None, started: bool | None) -> str:

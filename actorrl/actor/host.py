@@ -17,6 +17,7 @@ from .arrays import private
 from .cell import Cell
 from .deaths import End
 from .frames import CALL, DEFINES, FUNCTION, GROUP, Frame
+from .keeping import Keeper
 from .life import Lives
 from .mailbox import Envelope
 from .packing import unpack_value
@@ -45,6 +46,7 @@ class Host:
         self.ended: set[int] = set()
         self._early: dict[int, list[tuple[Any, Any]]] = {}  # what came before its actor
         self._born = Waiter()
+        self._stopped: set[int] = set()  # what was to stop before it came
 
     # -- arriving frames, on the thread that leads ------------------------------------------------
 
@@ -53,20 +55,35 @@ class Host:
         if frame.actor in self.ended:
             return
         birth = Birth(*fields)
-        ref: ActorRef[Any] = ActorRef(self._post.token, self._post.number, frame.actor, birth.cls, birth.name)
-        cell = Cell(ref, birth.on_failure, birth.seed, birth.path)
-        body = self._body(frame, buffers)
-        resident = Resident(cell, birth, body, self._page.cell(frame.actor))
+        kept = bytes(buffers.pop()) if birth.restored else None
+        cell = self._cell(frame.actor, birth, kept)
+        resident = Resident(frame.actor, cell, birth, self._body(frame, buffers), self._page.cell(frame.actor))
         self.residents[frame.actor] = resident
         for early, more in self._early.pop(frame.actor, ()):
             if isinstance(early, Frame):
                 self.put(early, more)
             else:
                 self.put_plain(early, (more,))
+        if frame.actor in self._stopped:
+            self.stop(frame.actor)
         if self._place is None:
             self._born.done()
         else:
             threading.Thread(target=self._lives.live, args=(resident,), name=f"actor-{birth.cls}", daemon=True).start()
+
+    def _cell(self, address: int, birth: Birth, kept: bytes | None) -> Cell:
+        ref: ActorRef[Any] = ActorRef(self._post.token, self._post.number, birth.actor, birth.cls, birth.name)
+        fields = ref, birth.on_failure, birth.seed, birth.path
+        if birth.checkpoint is None:
+            return Cell(*fields)
+
+        def complain(error: BaseException) -> None:
+            self._lives.fail(self.residents[address], error)
+
+        def save(state: bytes) -> None:  # on the line to the nursery, which outlives the process
+            self._post.news("checkpoint", address, state)
+
+        return Keeper(fields, birth.checkpoint, kept, save, complain)
 
     def put(self, frame: Frame, buffers: list[Any], tally: Tally | None = None) -> None:
         """A call or tell for an actor here."""
@@ -152,7 +169,7 @@ class Host:
 
     def _put(self, resident: Resident, envelope: Envelope) -> None:
         if not resident.mailbox.put(envelope):
-            self._post.refuse(resident.cell.ref._actor, envelope)
+            self._post.refuse(resident.actor, envelope)
         elif resident.parked or resident.thread != threading.get_ident():  # else it will look by itself
             self._wake(resident)
 
@@ -167,6 +184,8 @@ class Host:
         if resident is not None:
             resident.mailbox.close()
             resident.waiter.done()
+        elif actor not in self.ended:
+            self._stopped.add(actor)
 
     def leave(self, actor: int) -> None:
         """End an actor without running what is queued: its owner is gone."""
@@ -178,7 +197,7 @@ class Host:
         elif actor not in self.ended:  # its owner died before it could send the constructor's arguments
             self.ended.add(actor)
             self._early.pop(actor, None)
-            self._post.send_end(End(actor, "owner ended", "an actor", None, self._post.pid))
+            self._post.news("ended", End(actor, "owner ended", "an actor", None, self._post.pid))
 
     def cancel(self, actor: int, sender: int, call_id: int) -> None:
         """A caller has given a call up."""
@@ -193,14 +212,18 @@ class Host:
             return Arrived(frame, buffers, self._post.transport.known(frame.sender))
         return frame.data, buffers
 
+    def _resident(self, actor: int) -> Resident | None:
+        """The incarnation of an actor that lives here."""
+        return next((one for one in list(self.residents.values()) if one.birth.actor == actor), None)
+
     def doing(self, actor: int) -> str | None:
         """The method that an actor runs."""
-        resident = self.residents.get(actor)
+        resident = self._resident(actor)
         return resident.run[0].method if resident is not None and resident.run else None
 
     def held(self, actor: int, calls: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
         """Which of the calls (process, number) wait at an actor, or run."""
-        resident = self.residents.get(actor)
+        resident = self._resident(actor)
         if resident is None:
             return []
         there = {envelope[:2] for envelope in (*resident.run, *list(resident.mailbox.queue))}
@@ -208,19 +231,19 @@ class Host:
 
     def tell_all_credits(self, actor: int) -> None:
         """Tell every sender how many of its messages an actor has taken."""
-        resident = self.residents.get(actor)
+        resident = self._resident(actor)
         if resident is not None:
             for sender in resident.mailbox.senders():
-                self._post.credit(sender, actor, resident.mailbox.taken(sender))
+                self._post.credit(sender, resident.actor, resident.mailbox.taken(sender))
 
     def bury(self, resident: Resident, end: End) -> None:
         """A resident has ended."""
-        actor = resident.cell.ref._actor
+        actor = resident.actor
         self.ended.add(actor)
         for envelope in resident.mailbox.drain():
-            self._post.lost_tell(actor, envelope.method, envelope.call_id)
+            self._post.lost_tell(resident.cell.ref._actor, envelope.method, envelope.call_id)
         self.residents.pop(actor, None)
-        self._post.send_end(end)
+        self._post.news("ended", end)
 
     def serve(self) -> None:
         """The main thread of the process: be the one actor, or read the socket for all of them."""

@@ -29,6 +29,8 @@ from .engine import ActorInfo, Call, Spawn
 from .failures import Failures
 from .faults import decode_error, encode_error, error_text
 from .future import DONE, Future
+from .guests import Guest
+from .keeping import check_keeps
 from .mailbox import Envelope
 from .ref import ActorRef
 from .routes import refusal
@@ -38,28 +40,13 @@ __all__ = ["InlineEngine"]
 log = logging.getLogger("actorrl")
 
 
-class _Resident:
-    """A cell and what only this engine knows of it."""
-
-    def __init__(self, cell: Cell, owner: Cell, place: int | None, bounds: tuple[int, str]) -> None:
-        self.cell, self.owner, self.place = cell, owner, place
-        self.thread: int | None = None  # whose handler runs it
-        self.bounds = bounds
-        self.futures: dict[int, Future[Any]] = {}
-        self.watchers: list[Future[Any]] = []
-        self.end: End | None = None
-        self.handled = 0
-        self.busy = 0.0
-        self.born = time.monotonic()
-
-
 class InlineEngine:
     """See the module. Safe to use from several threads: an actor runs on one at a time."""
 
     def __init__(self, seed: int | None = None) -> None:
         self.token = secrets.token_hex(8)
         self.seed = secrets.randbits(63) if seed is None else seed
-        self._residents: dict[int, _Resident] = {}
+        self._residents: dict[int, Guest] = {}
         self._names: dict[str, ActorRef[Any]] = {}
         self._numbers = itertools.count(1)
         self._calls = itertools.count(1)
@@ -73,6 +60,7 @@ class InlineEngine:
 
     def spawn(self, spawn: Spawn) -> ActorRef[Any]:
         body = encode_spawn(spawn).sealed()
+        check_keeps(spawn)
         owner = self._owner()
         kind = spawn.factory if isinstance(spawn.factory, type) else None
         name, cls = spawn.options.name, getattr(spawn.factory, "__qualname__", type(spawn.factory).__qualname__)
@@ -80,22 +68,19 @@ class InlineEngine:
             if name in self._names:
                 raise ValueError(f"the name {name!r} is taken by {self._names[name]!r}")
             ref: ActorRef[Any] = ActorRef(self.token, 0, next(self._numbers), cls, name, kind)
-            path = (*owner.path, owner.spawned)
+            resident = Guest(ref, owner, spawn, body, self._fail)
             owner.spawned += 1
             owner.children.append(ref)
-            bounds = spawn.options.mailbox, spawn.options.on_full
-            resident = _Resident(Cell(ref, spawn.options.on_failure, self.seed, path), owner, spawn.place, bounds)
             self._residents[ref._actor] = resident
             if name is not None:
                 self._names[name] = ref
-        self._occupy(resident, lambda: self._construct(resident, body))
+        self._occupy(resident)
         return ref
 
-    def _construct(self, resident: _Resident, body: Any) -> None:
+    def _construct(self, resident: Guest) -> None:
         seeds.reseed(self.seed, resident.cell.path)
         try:
-            factory, args, kwargs = decode(body.data, body.buffers, set())
-            resident.cell.construct(factory, args, kwargs)
+            resident.cell.construct(*resident.made_of())
         except BaseException as error:
             exitcode = exit_code(error) if isinstance(error, SystemExit) else 1
             self._end(resident, "constructor failed", exitcode=exitcode, error=encode_error(error)[0])
@@ -104,9 +89,10 @@ class InlineEngine:
         resident = self._resident(ref)
         if resident is None or resident.end is not None:
             return
+        resident.final = True
         resident.cell.mailbox.close()
         if resident.thread is None:
-            self._occupy(resident, lambda: None)
+            self._occupy(resident)
             return
         if resident.thread == threading.get_ident():
             if here.cell is resident.cell:
@@ -127,25 +113,33 @@ class InlineEngine:
         if resident is not None and resident.end is None:
             self._end(resident, "killed")
 
-    def _end(self, resident: _Resident, reason: str, **how: Any) -> None:
+    def _end(self, resident: Guest, reason: str, **how: Any) -> None:
         cell = resident.cell
         with self._moved:
             if resident.end is not None:
                 return
             ref = cell.ref
-            end = resident.end = End(ref._actor, reason, ref._cls, ref._name, os.getpid(), **how)
-            if ref._name is not None:
-                self._names.pop(ref._name, None)
+            end = End(ref._actor, reason, ref._cls, ref._name, os.getpid(), **how)
+            over = resident.dies(end) is None
+            if over:
+                end = resident.end = end if end.orderly else resident.record.verdict(end)
+                self._names.pop(ref._name or "", None)
+            else:
+                log.warning("%s; it starts again", died(end))
+                resident.again()
             queued = {envelope.call_id for envelope in cell.mailbox.drain()}
             pending = list(resident.futures.items())
             resident.futures.clear()
             self._moved.notify_all()
         for call_id, future in pending:
-            future._settle(None, died(end, future._label, call_id not in queued))
-        for watcher in resident.watchers:
-            watcher._settle(died(end, None, None))
+            future._settle(None, died(end, future._method, call_id not in queued))
         for child in list(cell.children):
             self._leave(child)
+        if not over:
+            self._occupy(resident)
+            return
+        for watcher in resident.watchers:
+            watcher._settle(died(end, None, None))
         if not end.orderly and not pending:
             self._fail(resident, died(end, None, None), death=True)
 
@@ -189,16 +183,16 @@ class InlineEngine:
             self._refuse(call, resident, future)
             return
         assert resident is not None
-        self._occupy(resident, lambda: None)
+        self._occupy(resident)
 
-    def _check_room(self, resident: _Resident, method: str) -> None:
+    def _check_room(self, resident: Guest, method: str) -> None:
         """MailboxFull where the sender asked for it, or sends to itself. Nobody can wait here: others queue."""
         itself = here.cell is resident.cell
         limit, on_full = resident.bounds
         if (itself or on_full == "raise") and len(resident.cell.mailbox) >= limit:
             raise refusal(resident.cell.ref, len(resident.cell.mailbox), limit, method, itself)
 
-    def _refuse(self, call: Call, resident: _Resident | None, future: Future[Any] | None) -> None:
+    def _refuse(self, call: Call, resident: Guest | None, future: Future[Any] | None) -> None:
         ref = call.ref
         end = resident.end if resident is not None else None
         if end is None:
@@ -212,8 +206,8 @@ class InlineEngine:
         else:
             future._settle(None, error)
 
-    def _occupy(self, resident: _Resident, first: Callable[[], None]) -> None:
-        """Run `first` and then all that is queued, unless the actor is busy already."""
+    def _occupy(self, resident: Guest) -> None:
+        """Let the actor be constructed, if it is not, and run all that is queued, unless it is busy already."""
         with self._lock:
             if resident.thread is not None or resident.end is not None:
                 return
@@ -221,7 +215,6 @@ class InlineEngine:
         place = resident.place
         outer = self._generators.switch(("place", place) if place is not None else resident.cell.ref._actor)
         try:
-            first()
             while resident.end is None and self._next(resident):
                 pass
         finally:
@@ -229,10 +222,13 @@ class InlineEngine:
             with self._moved:
                 resident.thread = None
                 self._moved.notify_all()
-        if resident.end is None and len(resident.cell.mailbox):
-            self._occupy(resident, lambda: None)
+        if resident.end is None and (resident.unborn or len(resident.cell.mailbox)):
+            self._occupy(resident)
 
-    def _next(self, resident: _Resident) -> bool:
+    def _next(self, resident: Guest) -> bool:
+        if resident.unborn:
+            self._construct(resident)
+            return True
         cell = resident.cell
         with self._lock:
             run = cell.mailbox.take(cell.batched)
@@ -245,21 +241,21 @@ class InlineEngine:
             outcomes = self._handle(resident, run)
         except SystemExit as exit_:
             self._end(resident, "exited", exitcode=exit_code(exit_), running=run[0].method)
-            return False
+            return True
         resident.busy += time.perf_counter() - began
         resident.handled += len(run)
         for outcome in outcomes:
             self._answer(resident, *outcome)
         return True
 
-    def _handle(self, resident: _Resident, run: list[Envelope]) -> list[Outcome]:
+    def _handle(self, resident: Guest, run: list[Envelope]) -> list[Outcome]:
         cell, first = resident.cell, run[0]
         with inside(cell, lambda: all(self._asked(resident, envelope) for envelope in run)):
             if first.method in cell.batched and not first.function:
                 return cell.handle_batch(run, _decode)
             return [Outcome(first, *cell.handle(first, _decode))]
 
-    def _answer(self, resident: _Resident, envelope: Envelope, value: Any, error: BaseException | None) -> None:
+    def _answer(self, resident: Guest, envelope: Envelope, value: Any, error: BaseException | None) -> None:
         if error is None and envelope.call_id:
             try:
                 body = encode(value).sealed()
@@ -277,12 +273,12 @@ class InlineEngine:
         elif error is not None:
             self._fail(resident, error)
 
-    def _asked(self, resident: _Resident, envelope: Envelope) -> bool:
+    def _asked(self, resident: Guest, envelope: Envelope) -> bool:
         """Whether whoever sent the envelope has given it up."""
         future = resident.futures.get(envelope.call_id)
         return future is not None and future.cancelled()
 
-    def _finish(self, resident: _Resident) -> None:
+    def _finish(self, resident: Guest) -> None:
         cell = resident.cell
         try:
             cell.stopped()
@@ -292,7 +288,7 @@ class InlineEngine:
             self.stop(child, 10.0)
         self._end(resident, "stopped")
 
-    def _fail(self, resident: _Resident, error: BaseException, death: bool = False) -> None:
+    def _fail(self, resident: Guest, error: BaseException, death: bool = False) -> None:
         log.error("%r failed and nobody waits for the answer:\n%s", resident.cell.ref, error_text(error))
         if resident.cell.on_failure == "raise":
             actor = resident.cell.ref._actor
@@ -375,12 +371,12 @@ class InlineEngine:
         rows = []
         for resident in list(self._residents.values()):
             if resident.end is None:
-                ref, age = resident.cell.ref, time.monotonic() - resident.born
+                ref, age = resident.cell.ref, time.monotonic() - resident.began
                 state = "running" if resident.thread is not None else "idle"
                 share = min(1.0, resident.busy / age) if age else 0.0
                 queue = len(resident.cell.mailbox)
-                row = ref._name, ref._cls, os.getpid(), resident.place, state, queue, resident.handled, share, 0
-                rows.append(ActorInfo(*row))
+                row = ref._name, ref._cls, os.getpid(), resident.place, state, queue, resident.handled, share
+                rows.append(ActorInfo(*row, resident.restarts))
         return rows
 
     def shutdown(self, timeout: float, quiet: bool = False) -> None:
@@ -391,7 +387,7 @@ class InlineEngine:
     def _owner(self) -> Cell:
         return here.cell if here.cell is not None else self._root
 
-    def _resident(self, ref: ActorRef[Any]) -> _Resident | None:
+    def _resident(self, ref: ActorRef[Any]) -> Guest | None:
         return self._residents.get(ref._actor) if ref._token == self.token else None
 
 

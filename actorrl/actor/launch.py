@@ -77,6 +77,8 @@ def fork_worker(target: Callable[..., None], *args: Any) -> Child:
     """Start an actor's process as a fork of this one."""
     process = multiprocessing.get_context("fork").Process(target=target, args=args)
     process.start()
+    # Every start reaps what multiprocessing knows to have ended: the nursery would never hear of that death.
+    multiprocessing.process._children.discard(process)  # type: ignore[attr-defined]
     return _Forked(process)
 
 

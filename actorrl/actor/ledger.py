@@ -29,6 +29,8 @@ class Ledger:
         self.ends: dict[int, End] = {}
         self.routes: dict[int, Route] = {}
         """The ways to the actors that this process has met and not seen end."""
+        self.again: dict[int, Route] = {}
+        """Of those that were started again, by the address of the incarnation."""
         self.policies: dict[int, str] = {}
         """`on_failure` of the actors that were spawned here."""
         self.failures = Failures()
@@ -73,17 +75,22 @@ class Ledger:
         self.ends[end.actor] = end
         route = self.routes.pop(end.actor, None)
         if route is not None:
+            self.again.pop(route.actor, None)
             route.close()
         self.policies.pop(end.actor, None)
         if len(self.ends) > REMEMBERED:  # of older ones the nursery may still know
             del self.ends[next(iter(self.ends))]
+        return self.lose(end, me) + self._tell_watchers(end)
+
+    def lose(self, end: End, me: int) -> int:
+        """What an actor has begun or not will not be answered: its open calls fail. How many that were."""
         received = 0
         for number, future in list(self.open.items()):
             if future._actor == end.actor and self.close(number) is not None:
                 started = None if end.started is None else number <= end.started.get(me, 0)
                 future._settle(None, died(end, future._method, started))
                 received += 1
-        return received + self._tell_watchers(end)
+        return received
 
     def abandon(self) -> None:
         """The system is over: whatever is open fails."""

@@ -201,14 +201,14 @@ class Lives:
         taken = resident.mailbox.taken(sender)
         if taken - resident.owed.get(sender, 0) >= resident.quantum:
             resident.owed[sender] = taken
-            self._post.credit(sender, resident.cell.ref._actor, taken)
+            self._post.credit(sender, resident.actor, taken)
 
     def _credit_skipped(self, resident: Resident) -> None:
         """Cancelled calls have left the queue, and no answer will say so."""
         mailbox = resident.mailbox
         while mailbox.skipped:
             sender = mailbox.skipped.pop()
-            self._post.credit(sender, resident.cell.ref._actor, mailbox.taken(sender))
+            self._post.credit(sender, resident.actor, mailbox.taken(sender))
 
     def _gather_more(self, resident: Resident, run: list[Envelope]) -> None:
         """Give a batch `max_wait` seconds to grow."""
@@ -252,8 +252,8 @@ class Lives:
     def fail(self, resident: Resident, error: BaseException) -> None:
         """A failure that nobody can receive: it goes to the actor's owner."""
         resident.failures += 1
-        birth = resident.birth
-        self._post.report(resident.cell.ref, resident.failures, error, birth)
+        key = resident.actor, resident.failures
+        self._post.report(resident.cell.ref, key, error, resident.birth)
 
     def _finish(self, resident: Resident) -> None:
         resident.status.state(4, 0)
@@ -268,7 +268,7 @@ class Lives:
     def _end(self, resident: Resident, how: dict[str, Any], exit_: SystemExit | None) -> End:
         ref = resident.cell.ref
         running = resident.run[0].method if exit_ is not None and resident.run else None
-        return End(ref._actor, cls=ref._cls, name=ref._name, pid=self._post.pid, running=running, **how)
+        return End(resident.actor, cls=ref._cls, name=ref._name, pid=self._post.pid, running=running, **how)
 
 
 def _arguments(envelope: Envelope) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:

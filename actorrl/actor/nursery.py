@@ -23,16 +23,19 @@ import sys
 import time
 from typing import Any
 
+from .answers import Answers
 from .control import Line
 from .deadlock import Deadlocks
 from .deaths import End
+from .faults import encode_error
 from .launch import fork_worker, needs_fresh_start, start_worker
 from .preloading import ALWAYS, preload
 from .reaping import adopt_orphans, empty, ended_children, kill_descendants, kill_group, kill_strays
-from .registry import DRIVER, Kill, Order, Registry, Tell
+from .registry import DRIVER, Kill, Order, Registry, Revive, Tell
 from .relay import Relay, standard_streams
+from .restarts import Terms
 from .slots import Slots
-from .status import read, read_started
+from .status import read_started
 from .ward import Ward
 from .worker import Settings, forked
 
@@ -40,14 +43,16 @@ __all__ = ["Nursery", "main"]
 
 SWEEP = 0.1
 """Seconds after the end of a process when what it left behind is looked for."""
+NEVER = 1e18
 INQUIRY = 0.25
 """Seconds that the processes get to say who had calls open to a dead actor."""
 
 
-class Nursery:
+class Nursery(Answers):
     """See the module."""
 
     def __init__(self, settings: dict[str, Any]) -> None:
+        super().__init__()
         self.directory: str = settings["directory"]
         self.token: str = settings["token"]
         self.driver_pid: int = settings["driver"]
@@ -60,7 +65,8 @@ class Nursery:
         self.slots = Slots(settings.get("pool", -1))
         self._on_share = self.slots.told
         self.deadlines: dict[int, float] = {}  # actor -> when its inquiry ends
-        self.sweep_at = 1e18
+        self.sweep_at = NEVER
+        self.due: dict[int, float] = {}  # actor -> when it starts again
         self.unsettled: list[tuple[int, int]] = []  # who asked to hear when all inquiries are over
         self.selector = selectors.DefaultSelector()
         self.selector.register(self.driver, selectors.EVENT_READ, DRIVER)
@@ -88,8 +94,8 @@ class Nursery:
             self._end_everything()
 
     def _pause(self) -> float:
-        due = min(self.deadlocks.recheck or 1e18, self.sweep_at, *self.deadlines.values())
-        if due < 1e18:
+        due = min(self.deadlocks.recheck or NEVER, self.sweep_at, *self.deadlines.values(), *self.due.values())
+        if due < NEVER:
             return max(0.0, due - time.monotonic())
         return 0.5 if self._poll_driver or any(line._outbound for line in self._lines()) else 3600.0
 
@@ -117,7 +123,10 @@ class Nursery:
             self._carry_out(self.registry.conclude(actor))
         if self.sweep_at <= now:
             found = kill_strays(self.token, self.workers, {worker.pid for worker in self.workers.values()})
-            self.sweep_at = now + SWEEP if found else 1e18  # what those had started is ours by then
+            self.sweep_at = now + SWEEP if found else NEVER  # what those had started is ours by then
+        for actor in [actor for actor, when in self.due.items() if when <= now]:
+            del self.due[actor]
+            self._revive(actor)
         if not self.deadlines:
             for number, request in self.unsettled:
                 if number == DRIVER or number in self.workers:
@@ -131,6 +140,8 @@ class Nursery:
         for order in orders:
             if isinstance(order, Kill):
                 self._kill(order.process, "owner ended")
+            elif isinstance(order, Revive):
+                self.due[order.actor] = time.monotonic() + order.delay
             elif order.process is None:
                 for line in self._lines():
                     line.send(*order.message)
@@ -153,10 +164,6 @@ class Nursery:
 
     # -- requests --------------------------------------------------------------------------------
 
-    def _answer(self, number: int, request: int, error: Exception | None, value: Any = None) -> None:
-        line = self.driver if number == DRIVER else self.workers[number].line
-        line.send("answer", request, error, value)
-
     def _on_spawn(self, number: int, request: int, wish: dict[str, Any]) -> None:
         try:
             self.registry.check_name(wish["name"])
@@ -167,47 +174,12 @@ class Nursery:
         entry = self.registry.add(
             worker.number, wish["place"], wish["name"], wish["cls"], wish["owner"], number, wish["on_failure"],
             wish["mailbox"],
+            Terms(*wish["terms"]),
         )  # fmt: skip
+        if entry.record.terms.restarts:
+            entry.wish = wish
         worker.voice.belongs_to(entry.name, entry.cls, entry.place, worker.pid)
         self._answer(number, request, None, (entry.actor, worker.number, worker.pid))
-
-    def _on_find(self, number: int, request: int, name: str) -> None:
-        try:
-            entry = self.registry.find(name)
-        except LookupError as error:
-            self._answer(number, request, error)
-        else:
-            self._answer(number, request, None, (entry.process, entry.actor, entry.cls, entry.name))
-
-    def _on_alive(self, number: int, request: int, actor: int) -> None:
-        entry = self.registry.entries.get(actor)
-        if entry is not None:
-            self._answer(number, request, None, (None, entry.mailbox))
-        else:
-            end = self.registry.ends.get(actor) or End(actor, "stopped", "an actor", None, None)
-            self._answer(number, request, None, (end, None))
-
-    def _on_actors(self, number: int, request: int) -> None:
-        rows = []
-        for entry in self.registry.entries.values():
-            worker = self.workers[entry.process]
-            reading = read(worker.page, entry.actor)
-            fields = reading[:4] if reading else ("starting", 0, 0, 0.0)
-            assert worker.child is not None
-            rows.append((entry.name, entry.cls, worker.child.pid, entry.place, *fields, 0))
-        self._answer(number, request, None, rows)
-
-    def _on_kill(self, number: int, request: int, actor: int) -> None:
-        entry = self.registry.entries.get(actor)
-        if entry is not None:
-            self.workers[entry.process].asked.add(actor)
-            self._kill(entry.process, "killed")
-        self._answer(number, request, None)
-
-    def _on_stack(self, number: int, request: int, actor: int) -> None:
-        """What an actor runs and its stack, as far as that is written: asked for again until it is whole."""
-        entry = self.registry.entries.get(actor)
-        self._answer(number, request, None, self.workers[entry.process].stack(actor) if entry is not None else None)
 
     def _on_settled(self, number: int, request: int) -> None:
         """Answered once it is known of every death so far whether somebody received it."""
@@ -268,6 +240,21 @@ class Nursery:
         self.selector.register(worker.line, selectors.EVENT_READ, worker.number)
         return worker
 
+    def _revive(self, actor: int) -> None:
+        """Start an actor again, at its place if it has one: the first of those that died there makes it anew."""
+        self._hand_over(actor)
+        entry = self.registry.entries.get(actor)
+        if entry is None:
+            return  # it was stopped, or killed, while it waited
+        try:
+            worker = self._worker_for({**entry.wish, "options": {}} if entry.place in self.places else entry.wish)
+        except Exception as error:
+            why = encode_error(error)[0]
+            self._publish(End(entry.address, "not started", entry.cls, entry.name, None, error=why, started={}))
+            return
+        worker.voice.belongs_to(entry.name, entry.cls, entry.place, worker.pid)
+        self._carry_out(self.registry.revived(actor, worker.number, worker.pid))
+
     def _start(self, worker: Ward, wish: dict[str, Any]) -> None:
         environment = {**wish["environment"], **(worker.options.get("env") or {})}
         out, err = worker.voice.theirs
@@ -323,11 +310,12 @@ class Nursery:
         for message in messages:
             if message[0] == "ended":
                 worker.ends[message[1].actor] = message[1]
-            elif message[0] in ("failure", "log", "had", "end_owner", "share"):
+            elif message[0] in ("failure", "log", "had", "end_owner", "share", "checkpoint"):
                 getattr(self, f"_on_{message[0]}")(worker.number, *message[1:])
         self.slots.gone(worker.number)
         last_words = self.relay.bury(worker.voice)
         for entry in (inhabitants := self.registry.inhabitants(worker.number)):
+            entry.wish["options"] = worker.options
             self._publish(worker.end_of(entry, code, last_words))
         silent = [] if inhabitants else [Tell(None, ("gone", worker.number))]  # no actor's end tells of the process's
         self._carry_out([*self.registry.gone(worker.number), *silent])
@@ -342,11 +330,12 @@ class Nursery:
             pass
 
     def _publish(self, end: End) -> None:
-        alive = {DRIVER, *self.workers}
-        if not end.orderly:
-            self.deadlines[end.actor] = time.monotonic() + INQUIRY
-        self._carry_out(self.registry.end(end, alive))
-        self._carry_out(self.deadlocks.forget(end.actor))
+        now, dead = time.monotonic(), self.registry.at(end.actor)
+        self._carry_out(self.registry.end(end, {DRIVER, *self.workers}, now))
+        for actor in self.registry._inquiries:
+            self.deadlines.setdefault(actor, now + INQUIRY)
+        if dead is not None:
+            self._carry_out(self.deadlocks.forget(dead.actor))
 
     # -- life and death --------------------------------------------------------------------------
 

@@ -11,9 +11,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
+from .restarts import Terms
+
 __all__ = ["Options", "check_place"]
 
-LATER = ("max_restarts", "restart_window", "backoff", "checkpoint", "gpus", "resources")
+LATER = ("gpus", "resources")
 ON_FAILURE = ("raise", "ignore", "stop")
 ON_FULL = ("block", "raise")
 
@@ -31,7 +33,7 @@ class Options:
     backoff: float = 0.1
     """Seconds before the first restart; doubles with each."""
     checkpoint: int | None = None
-    """Ask for `get_state()` after every so many messages."""
+    """Keep what `get_state()` returns after every so many messages; a restart hands it to `set_state`."""
     mailbox: int = 1024
     """How many messages of one process may wait at the actor."""
     on_full: str = "block"
@@ -81,12 +83,36 @@ class Options:
             raise TypeError(f"an actor's name must be a non-empty str; got {self.name!r}")
         if self.threads is not None and (not isinstance(self.threads, int) or self.threads < 1):
             raise ValueError(f"threads must be an int of at least 1; got {self.threads!r}")
+        self._check_restarts()
+
+    def _check_restarts(self) -> None:
+        if not _whole(self.max_restarts, 0):
+            raise ValueError(f"max_restarts must be an int of at least 0; got {self.max_restarts!r}")
+        if not _seconds(self.restart_window) or self.restart_window == 0:
+            raise ValueError(f"restart_window must be a number of seconds above 0; got {self.restart_window!r}")
+        if not _seconds(self.backoff):
+            raise ValueError(f"backoff must be a number of seconds, at least 0; got {self.backoff!r}")
+        if self.checkpoint is not None and not _whole(self.checkpoint, 1):
+            raise ValueError(f"checkpoint must be None or an int of at least 1; got {self.checkpoint!r}")
+
+    @property
+    def terms(self) -> Terms:
+        """How often the actor may be started again."""
+        return Terms(self.max_restarts, float(self.restart_window), float(self.backoff))
 
     @property
     def place(self) -> dict[str, Any]:
         """The options that belong to the place and were given, plain enough for any pickler."""
         given = {key: asdict(self)[key] for key in ("threads", "cpus", "env")}
         return {key: value for key, value in given.items() if value is not None}
+
+
+def _whole(value: Any, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def _seconds(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < float("inf")
 
 
 def check_place(place: Any) -> int | None:

@@ -79,7 +79,7 @@ class Post:
         self.receiver = Receiver(self.transport, self.dispatch, lambda: self.ledger.open)
         self.dropped = 0
         """How many messages could not be read."""
-        self._news = news
+        self.news = news
         self._local = Peer(number, None)  # for the actors that live here, whom no socket leads to
 
     # -- what leaves -------------------------------------------------------------------------------
@@ -259,6 +259,8 @@ class Post:
     def _on_credit(self, actor: int, mark: int) -> None:
         """An actor has taken our messages up to `mark`."""
         route = self.ledger.routes.get(actor)
+        if route is None or route.actor != actor:  # of an incarnation after the first, or before the present one
+            route = self.ledger.again.get(actor)
         if route is not None:
             route.take(mark)
             self.receiver.nudge()
@@ -292,12 +294,12 @@ class Post:
         """A message that makes no sense is counted and forgotten; the process lives on."""
         self.dropped += 1
         if self.dropped == 1:
-            self._news("log", f"process {self.number} dropped a message it could not read: {why}")
+            self.news("log", f"process {self.number} dropped a message it could not read: {why}")
 
     def _on_gone(self, frame: Frame) -> None:
         future = self.ledger.close(frame.call_id)
         if future is not None:
-            end = self.ledger.ends.get(frame.actor) or End(frame.actor, "stopped", future._cls, None, None)
+            end = self.ledger.ends.get(future._actor) or End(future._actor, "stopped", future._cls, None, None)
             future._settle(None, died(end, future._method, False))
 
     def _on_reply(self, frame: Frame, buffers: list[Any]) -> None:
@@ -377,23 +379,18 @@ class Post:
     def lost_tell(self, actor: int, method: str, call_id: int) -> None:
         """A message came too late. A call is answered by the news of the end; a tell can only be logged."""
         if not call_id:
-            self._news("log", f"the message {method} was not delivered: actor #{actor} has ended")
+            self.news("log", f"the message {method} was not delivered: actor #{actor} has ended")
 
-    def report(self, ref: ActorRef[Any], sequence: int, error: BaseException, birth: Birth) -> None:
-        """A failure nobody can receive: log it in the driver, then do as `on_failure` says."""
-        self._news("log", f"{ref!r} failed and nobody waits for the answer:\n{error_text(error)}")
+    def report(self, ref: ActorRef[Any], key: tuple[int, int], error: BaseException, birth: Birth) -> None:
+        """A failure nobody can receive: log it in the driver, then do as `on_failure` says. The key is its own."""
+        self.news("log", f"{ref!r} failed and nobody waits for the answer:\n{error_text(error)}")
         if birth.on_failure == "raise":
-            key = ref._actor, sequence
             blob, _ = encode_error(error)
-            self._news("failure", birth.owner_process, birth.owner, key, blob)
+            self.news("failure", birth.owner_process, birth.owner, key, blob)
             name = pickle.dumps((birth.owner, key))
             self.post(birth.owner_process, pack(FAILURE, ref._actor, 0, self.number, name, blob))
         elif birth.on_failure == "stop":
-            self._news("end_owner", birth.owner)
-
-    def send_end(self, end: End) -> None:
-        """An actor of this process has ended."""
-        self._news("ended", end)
+            self.news("end_owner", birth.owner)
 
     def on_failure(self, owner: int, key: Any, blob: bytes) -> None:
         """Keep a failure for the owner it was left to."""

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import logging
 import os
-import pickle
 import secrets
 import shutil
 import signal
@@ -29,18 +28,21 @@ from .callbacks import Callbacks
 from .calls import Calls
 from .cell import Cell
 from .context import here
+from .cradle import Cradles
 from .deaths import End, died
 from .engine import ActorInfo, Spawn, install
 from .faults import error_text
-from .frames import CANCEL, CREATE, STOP, flags_of, pack
+from .frames import CANCEL, STOP, pack
 from .future import Future
 from .host import Host
+from .keeping import check_keeps
+from .moves import Moves
 from .post import Post
 from .reaping import kill_all_marked, kill_group
 from .receiver import Waiter
 from .ref import ActorRef
 from .registry import DRIVER
-from .routes import Route
+from .residents import Birth
 from .stacks import Dump, late, of_actor
 from .status import Page
 from .waits import Waits
@@ -68,7 +70,9 @@ class ProcessEngine:
         self.failures = self.ledger.failures
         self.births = Births(directory, token, self._on_news, self._on_lost, line)
         self.waits = Waits(number, self.receiver, lambda *news: self.births.send(*news), lambda: self.post.host)
-        calls = Calls(self, self.post, self.births, self.waits)
+        self._moves = Moves(self.post)
+        self._cradles = Cradles(self.post, self._moves)
+        calls = Calls(self, self.post, self.births, self._moves, self.waits)
         self.call, self.tell, self.call_group = calls.call, calls.tell, calls.call_group
         self._meet = calls.meet
 
@@ -89,6 +93,7 @@ class ProcessEngine:
         if loans is not None:
             loans.connect(engine.births.send)
         host = engine.post.host = Host(engine.post, engine.stop_children, place, page)
+        engine.births.listen()
         install(engine)
         host.serve()
         engine.receiver.close()
@@ -98,27 +103,26 @@ class ProcessEngine:
 
     def spawn(self, spawn: Spawn) -> ActorRef[Any]:
         body = encode_spawn(spawn)  # what cannot be sent is refused before a process is made
-        owner = self._owner()
+        check_keeps(spawn)
+        owner, number = self._owner(), self.number
         cls = getattr(spawn.factory, "__qualname__", type(spawn.factory).__qualname__)
         options = spawn.options
         wish = {"place": spawn.place, "name": options.name, "cls": cls, "options": options.place,
                 "owner": owner.ref._actor, "on_failure": options.on_failure,
-                "mailbox": (options.mailbox, options.on_full)}  # fmt: skip
+                "mailbox": (options.mailbox, options.on_full), "terms": tuple(options.terms)}  # fmt: skip
         with self._spawning:
             actor, process, pid = self.births.spawn(wish)
             path = (*owner.path, owner.spawned)
             owner.spawned += 1
         kind = spawn.factory if isinstance(spawn.factory, type) else None
         ref: ActorRef[Any] = ActorRef(self.token, process, actor, cls, options.name, kind)
-        self.ledger.routes[actor] = Route(ref, self.post.peer(process), pid, options.mailbox, options.on_full)
+        self._moves.meet(ref, actor, process, (options.mailbox, options.on_full), pid)
         self.ledger.policies[actor] = options.on_failure
         owner.children[:] = [child for child in owner.children if child._actor not in self.ledger.ends]
         owner.children.append(ref)
-        owned = owner.ref._actor, self.number, path, owner.seed
-        fields = (cls, options.name, options.on_failure, *owned, options.mailbox)
-        frame = pack(CREATE, actor, 0, self.number, pickle.dumps(fields), body.data, flags_of(body))
-        self.post.post(process, frame, body.buffers)
-        self.post.known(process).update(body.defines)
+        named = actor, cls, options.name, options.on_failure, owner.ref._actor, number, path, owner.seed
+        birth = Birth(*named, options.mailbox, options.checkpoint, False)
+        self._cradles.bear(birth, process, body, options.max_restarts > 0)
         return ref
 
     def _owner(self) -> Cell:
@@ -142,11 +146,19 @@ class ProcessEngine:
     def _on_news(self, kind: str, *news: Any) -> None:
         if kind == "ended":
             self._on_ended(*news)
+        elif kind == "restarting":
+            self._on_restarting(*news)
+        elif kind == "moved":
+            self._on_moved(*news)
+        elif kind == "checkpoint":
+            self._cradles.keep(*news)
         elif kind == "log":
             log.error("%s", news[0])
         elif kind == "gone":
             self.post.transport.forget(news[0])
             self.receiver.nudge()
+        elif kind == "restart":
+            log.warning("%s", news[0])
         elif kind == "failure":
             self.post.on_failure(*news)
             self.receiver.nudge()
@@ -162,15 +174,31 @@ class ProcessEngine:
             log.error("the program ends: an actor with on_failure='stop' failed")
             os.kill(os.getpid(), signal.SIGTERM)
 
-    def _on_ended(self, end: End, ask: bool) -> None:
+    def _on_restarting(self, end: End, address: int) -> None:
+        self._moves.restarting(end.actor, address)
         if self.ledger.has_open(end.actor) and not self._closing:
             self.receiver.settle()  # its last replies may still be on their way
-        received = self.ledger.end(end, self.number)
+        self.ledger.lose(end, self.number)
+        if end.gone is not None:
+            self.post.transport.forget(end.gone)
+        self.receiver.nudge()
+
+    def _on_moved(self, actor: int, address: int, process: int, pid: int, restarts: int) -> None:
+        self._cradles.bear_again(actor, address, process, restarts)
+        self._moves.moved(actor, address, process, pid, restarts)
+        self.receiver.nudge()
+
+    def _on_ended(self, end: End, ask: bool) -> int:
+        if self.ledger.has_open(end.actor) and not self._closing:
+            self.receiver.settle()  # its last replies may still be on their way
+        self._cradles.ended(end.actor)
+        received = self.ledger.end(end, self.number) + self._moves.ended(end)
         if ask:
             self.births.send("had", end.actor, received)
         if end.gone is not None:
             self.post.transport.forget(end.gone)
         self.receiver.nudge()
+        return received
 
     def _on_unreceived(self, end: End, owner: int, on_failure: str) -> None:
         if self.ledger.failures.claimed(end.actor):
@@ -200,9 +228,7 @@ class ProcessEngine:
                 kill_group(pid)
             end = End(ref._actor, "lost", ref._cls, ref._name, pid)
             policy = self.ledger.policies.get(ref._actor, "ignore")  # what another owner spawned ended with that one
-            received = self.ledger.has_open(ref._actor)
-            self._on_ended(end, False)
-            if not received:
+            if not self._on_ended(end, False):
                 self._on_unreceived(end, 0, policy)
 
     # -- waiting ---------------------------------------------------------------------------------
@@ -255,9 +281,8 @@ class ProcessEngine:
 
     def withdraw(self, future: Future[Any]) -> None:
         if self.ledger.close(future._call_id) is not None:
-            route = self.ledger.routes.get(future._actor)
-            if route is not None:
-                self.post.post(route.process, pack(CANCEL, future._actor, future._call_id, self.number))
+            route = future._route
+            self.post.post(route.process, pack(CANCEL, route.actor, future._call_id, self.number))
         self.receiver.nudge()
 
     def raise_failures(self) -> None:
@@ -277,7 +302,7 @@ class ProcessEngine:
         if self._end_of(ref) is not None:
             return
         ended = self._ending(ref)
-        self.post.post(ref._process, pack(STOP, ref._actor, 0, self.number))
+        self._ask_to_stop([ref])
         if here.cell is not None and here.cell.ref == ref:
             return  # inside itself: it ends when this handler has returned
         self.block(ended, time.monotonic() + timeout)
@@ -295,6 +320,13 @@ class ProcessEngine:
             return Dump(*found) if found is not None else None
 
         return of_actor(ask)
+
+    def _ask_to_stop(self, refs: list[ActorRef[Any]]) -> None:
+        """Close their mailboxes. The nursery says where each lives now, and starts none of them again."""
+        for where in self.births.ask("stopping", [ref._actor for ref in refs]):
+            if where is not None:
+                address, process = where
+                self.post.post(process, pack(STOP, address, 0, self.number))
 
     def kill(self, ref: ActorRef[Any]) -> None:
         if self._end_of(ref) is None:
@@ -340,8 +372,7 @@ class ProcessEngine:
     def _stop_all(self, deadline: float, quiet: bool) -> None:
         left = [child for child in self._root.children if child._actor not in self.ledger.ends]
         ended = [self._ending(child) for child in left]
-        for child in left:
-            self.post.post(child._process, pack(STOP, child._actor, 0, self.number))
+        self._ask_to_stop(left)
         if ended:
             self.block_any(ended, len(ended), deadline)
         busy = [child for child, future in zip(left, ended, strict=True) if not future.done()]
@@ -354,6 +385,7 @@ class ProcessEngine:
         self._closing = True
         self.births.close()
         self.ledger.abandon()
+        self._moves.abandon()
         self.receiver.close()
         self.post.transport.close(0.0)
         self._callbacks.close()

@@ -22,13 +22,22 @@ __all__ = ["Arrived", "Birth", "Resident", "Tally"]
 class Birth:
     """What a CREATE message says of the new actor; its fields travel as a plain tuple."""
 
-    __slots__ = ("cls", "mailbox", "name", "on_failure", "owner", "owner_process", "path", "seed")
-    FIELDS = ("cls", "name", "on_failure", "owner", "owner_process", "path", "seed", "mailbox")
+    FIELDS = (
+        *("actor", "cls", "name", "on_failure", "owner", "owner_process", "path", "seed", "mailbox"),
+        *("checkpoint", "restored"),
+    )
+    __slots__ = FIELDS
 
     def __init__(self, *fields: Any) -> None:
         for key, value in zip(self.FIELDS, fields, strict=True):
             setattr(self, key, value)
 
+    def fields(self) -> dict[str, Any]:
+        """The fields by name."""
+        return {key: getattr(self, key) for key in self.FIELDS}
+
+    actor: int
+    """What refs name; the message itself goes to the address of the incarnation."""
     cls: str
     name: str | None
     on_failure: str
@@ -37,6 +46,9 @@ class Birth:
     path: tuple[int, ...]
     seed: int
     mailbox: int
+    checkpoint: int | None
+    restored: bool
+    """Whether the last of the buffers is what an earlier incarnation saved."""
 
 
 class Arrived:
@@ -65,7 +77,8 @@ class Tally:
 class Resident:
     """One actor of this process."""
 
-    def __init__(self, cell: Cell, birth: Birth, body: Any, status: CellStatus) -> None:
+    def __init__(self, actor: int, cell: Cell, birth: Birth, body: Any, status: CellStatus) -> None:
+        self.actor = actor  # its address: each incarnation has another, the ref of its cell has the first
         self.cell, self.birth, self.body, self.status = cell, birth, body, status
         self.mailbox = cell.mailbox
         self.waiter = Waiter()

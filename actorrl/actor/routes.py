@@ -6,6 +6,9 @@ none), so whoever sends knows how many wait there without asking. No I/O here.
 
     sent     1 2 3 4 5 6 7 8        marks in the order of sending
     started  1 2 3                  told by the actor's process: 4 to 8 wait, five of `limit`
+
+A route leads to one incarnation. Where the actor is started again, its route is barred for good and
+moves.py makes another, with counts of its own: whoever still holds the old one finds no room there.
 """
 
 from __future__ import annotations
@@ -49,10 +52,17 @@ class Route:
         *("pid", "process", "ref", "refused", "sent", "started", "weight"),
     )
 
-    def __init__(self, ref: ActorRef[Any], peer: Any, pid: int | None, limit: int, on_full: str) -> None:
+    def __init__(
+        self,
+        ref: ActorRef[Any],
+        peer: Any,
+        pid: int | None,
+        limit: int,
+        on_full: str,
+        address: tuple[int, int] | None = None,
+    ) -> None:
         self.ref = ref
-        self.actor = ref._actor
-        self.process = ref._process
+        self.actor, self.process = address or (ref._actor, ref._process)  # of the incarnation
         self.peer = peer
         self.pid = pid
         self.limit = limit
@@ -69,6 +79,21 @@ class Route:
         if self.sent - self.started >= self.limit:
             return True
         return size >= HEAVY and self.weight > 0 and self.weight + size > PAYLOAD
+
+    def stuck(self, size: int = 0) -> bool:
+        """Whether it has to wait for room: not where nothing will ever go this way again."""
+        return self.limit > 0 and self.full(size)
+
+    @property
+    def barred(self) -> bool:
+        """Whether the incarnation is gone and the actor starts again: there is, or will be, another route."""
+        return not self.limit
+
+    def bar(self) -> None:
+        """Let nobody send here any more. The caller has the lock of the process."""
+        self.limit = 0
+        for waiter in list(self.blocked):
+            waiter.done()
 
     def enter(self, size: int = 0) -> int:
         """A message goes; its mark."""

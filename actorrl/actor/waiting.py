@@ -43,6 +43,7 @@ def fetch(future: Any, timeout: float | None = None) -> Any:
     except TypeError:
         raise TypeError(f"fetch() takes a Future or an iterable of them; got {type(future).__name__}") from None
     _check(futures, "fetch")
+    _raise_failures()  # also where every one of them is done, or there is none
     if here.cell is not None:
         here.awaited = futures
         try:

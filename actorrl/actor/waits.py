@@ -39,7 +39,7 @@ class Wait:
     def now(self, process: int) -> tuple[int, list[tuple[int, int, int, str]]]:
         """How many are still needed, of which (see deadlock.Edge)."""
         if self.route is not None:
-            return 1, [(self.route.actor, process, 0, self.method)]
+            return 1, [(self.route.ref._actor, process, 0, self.method)]
         done, edges = 0, []
         for future in self._awaited:
             parts = [part for part in future._parts or (future,) if part._state not in DONE]

@@ -59,14 +59,14 @@ class Ward:
 
     def end_of(self, entry: Entry, code: int, last_words: str) -> End:
         """How one of its actors ended: with the process, or before it."""
-        started = read_started(self.page, entry.actor)
-        told = self.ends.get(entry.actor)
+        started = read_started(self.page, entry.address)
+        told = self.ends.get(entry.address)
         if told is not None:
             return told._replace(started=started, gone=self.number, stderr=last_words)
-        reading = read(self.page, entry.actor)
+        reading = read(self.page, entry.address)
         meant = self.place is None or entry.actor in self.asked
         return End(
-            entry.actor,
+            entry.address,
             self.killed if meant and self.killed else "exited",
             entry.cls,
             entry.name,

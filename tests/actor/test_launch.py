@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from actorrl.actor import reaping
-from actorrl.actor.launch import needs_fresh_start
+from actorrl.actor.launch import fork_worker, needs_fresh_start
 from actorrl.actor.reaping import MARK
 from actorrl.actor.threads import ONE_THREAD
 from actorrl.actor.worker import Settings
@@ -76,6 +76,17 @@ def test_a_child_that_has_ended_is_found_and_one_that_lives_is_not():
     assert ended.pid in found
     assert living.pid not in found
     living.communicate("x")
+
+
+def test_starting_a_process_does_not_take_the_news_of_anothers_death():
+    first = fork_worker(os._exit, 3)
+    os.waitid(os.P_PID, first.pid, os.WEXITED | os.WNOWAIT)
+    second = fork_worker(os._exit, 4)
+
+    assert first.pid in list(reaping.ended_children([first.pid]))
+    assert first.reap() == 3
+    os.waitid(os.P_PID, second.pid, os.WEXITED | os.WNOWAIT)
+    assert second.reap() == 4
 
 
 def test_descendants_are_found_through_their_parents():

@@ -49,6 +49,13 @@ def test_an_option_like_no_other_lists_them_all():
         ({"name": 3}, TypeError, "non-empty str; got 3"),
         ({"threads": 0}, ValueError, "threads must be an int of at least 1; got 0"),
         ({"threads": 1.5}, ValueError, "got 1.5"),
+        ({"max_restarts": -1}, ValueError, "max_restarts must be an int of at least 0; got -1"),
+        ({"max_restarts": True}, ValueError, "got True"),
+        ({"restart_window": 0}, ValueError, "restart_window must be a number of seconds above 0; got 0"),
+        ({"restart_window": float("inf")}, ValueError, "got inf"),
+        ({"backoff": -0.1}, ValueError, "backoff must be a number of seconds, at least 0; got -0.1"),
+        ({"backoff": "soon"}, ValueError, "got 'soon'"),
+        ({"checkpoint": 0}, ValueError, "checkpoint must be None or an int of at least 1; got 0"),
     ],
 )
 def test_a_bad_value_says_what_was_expected_and_found(changes: dict[str, Any], error: type[Exception], text: str):

@@ -107,10 +107,6 @@ def test_an_option_that_does_not_exist_is_a_type_error_with_the_nearest_name(wro
 @pytest.mark.parametrize(
     "option",
     [
-        {"max_restarts": 2},
-        {"restart_window": 1.0},
-        {"backoff": 0.5},
-        {"checkpoint": 3},
         {"gpus": 1},
         {"resources": {"tpu": 1}},
     ],
