@@ -17,10 +17,13 @@ import os
 import re
 import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable
 from typing import Any, NamedTuple
+
+import zmq
 
 __all__ = ["Dump", "demand", "late", "of_actor", "of_thread", "write_on_demand"]
 
@@ -33,6 +36,7 @@ NUMBER = signal.SIGRTMAX - 3 if hasattr(signal, "SIGRTMAX") else signal.SIGUSR2
 _THREAD = re.compile(r"^(?:Current thread|Thread) 0x([0-9a-f]+).*:\n((?:  .*\n)*)", re.MULTILINE)
 _FRAME = re.compile(r'  File "(.*)", line (\d+) in (.*)')
 _RUNTIME = os.path.dirname(__file__) + os.sep
+_WAITING = (os.path.dirname(zmq.__file__) + os.sep, threading.__file__)
 _CALLER = _RUNTIME + "cell.py"
 """Every handler is called from there."""
 
@@ -106,8 +110,11 @@ def of_thread(thread: int | None) -> str:
 def _shown(frames: list[tuple[str, int, str]]) -> str:
     """Frames, the most recent first, as a traceback has them: from the handler to where it called the runtime."""
     start = 0
-    while start + 1 < len(frames) and all(file.startswith(_RUNTIME) for file, _, _ in frames[start : start + 2]):
-        start += 1
+    for index, (file, _, _) in enumerate(frames):
+        if file.startswith(_RUNTIME):
+            start = index  # what it called in turn, in here and in what it waits with, says nothing to its user
+        elif not file.startswith(_WAITING):
+            break
     end = next((index for index, (file, _, _) in enumerate(frames) if file == _CALLER), len(frames))
     lines = []
     for file, line, name in reversed(frames[start:end] or frames):

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+import zmq
 
 from actorrl.actor import stacks
 from actorrl.actor.stacks import Dump, late, of_actor, of_thread
@@ -40,8 +41,9 @@ def test_the_stack_of_the_actors_own_thread_is_shown_from_its_handler_on():
     assert text == '  File "/env.py", line 4, in step\n  File "/env.py", line 9, in wait\n'
 
 
-def test_of_the_runtime_only_what_the_handler_called_is_shown():
-    runtime = frame(FETCH, 90, "_one") + frame(FETCH, 40, "fetch")
+@pytest.mark.parametrize("inmost", ["", frame(zmq.__file__, 9, "__init__"), frame(threading.__file__, 9, "wait")])
+def test_of_the_runtime_only_what_the_handler_called_is_shown(inmost: str):
+    runtime = inmost + frame(FETCH, 90, "_one") + frame(FETCH, 40, "fetch")
     theirs = runtime + frame("/a.py", 4, "step") + frame(CELL, 70, "handle")
     _, text = of_actor(lambda: dump(HEADS.format(theirs, MAIN)))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -41,8 +42,9 @@ def processes(mark: str) -> dict[int, str]:
 
 def files(directory: str) -> set[str]:
     """What lies in `directory` and in shared memory and could be the runtime's."""
-    others = ("pytest-", "torchinductor", "pymp-")  # the last is multiprocessing's, left where its user is killed
-    left = {str(path) for path in Path(directory).iterdir() if not path.name.startswith(others)}
+    # the last two are multiprocessing's and that of tempfile, which tries the directory out: left by who is killed
+    others = re.compile(r"pytest-|torchinductor|pymp-|[a-z0-9_]{8}$")
+    left = {str(path) for path in Path(directory).iterdir() if not others.match(path.name)}
     memory = Path("/dev/shm")
     if memory.is_dir():
         left |= {str(path) for path in memory.iterdir() if "actorrl" in path.name}
