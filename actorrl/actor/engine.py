@@ -87,6 +87,9 @@ class Engine(Protocol):
 
     def block(self, future: Future[Any], deadline: float | None) -> None: ...
 
+    def block_each(self, futures: Sequence[Any]) -> None:
+        """Return when all of them are done or the first of them in order that is not there has failed, or earlier."""
+
     def block_any(self, futures: Sequence[Future[Any]], count: int, deadline: float | None) -> None:
         """Return when `count` of the futures are done or the deadline has passed."""
 

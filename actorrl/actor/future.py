@@ -15,7 +15,7 @@ import traceback
 from collections.abc import Callable, Generator, Sequence
 from typing import Any, Generic, NoReturn, Protocol, TypeVar
 
-__all__ = ["Future", "Patience"]
+__all__ = ["Future", "Patience", "in_order"]
 
 T = TypeVar("T")
 DONE = ("CANCELLED", "CANCELLED_AND_NOTIFIED", "FINISHED")
@@ -237,6 +237,24 @@ class Future(concurrent.futures.Future, Generic[T]):  # type: ignore[type-arg]
 
     def __repr__(self) -> str:
         return f"<Future {self._label} {self._state.lower().replace('_and_notified', '')}>"
+
+
+def in_order(futures: Sequence[Any]) -> Callable[[], bool]:
+    """Asks whether all are done, or the first in order that is not has failed, was given up or is no Future."""
+    last, at = len(futures), 0
+
+    def settled() -> bool:
+        nonlocal at
+        while at < last:
+            future = futures[at]
+            if type(future) is not Future or future._exception is not None:
+                return True
+            if future._state == "PENDING":
+                return False
+            at += 1
+        return True
+
+    return settled
 
 
 def _refuse(symbol: str) -> Callable[..., NoReturn]:

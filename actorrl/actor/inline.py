@@ -304,6 +304,9 @@ class InlineEngine:
     def block(self, future: Future[Any], deadline: float | None) -> None:
         self.block_any([future], 1, deadline)
 
+    def block_each(self, futures: Sequence[Any]) -> None:
+        """Nothing is gained by it here."""
+
     def block_any(self, futures: Sequence[Future[Any]], count: int, deadline: float | None) -> None:
         me = threading.get_ident()
         with self._moved:

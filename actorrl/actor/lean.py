@@ -57,13 +57,13 @@ def lean(items: tuple[Any, ...]) -> tuple[list[Any], int] | None:
             base = item.base
             if base is not None and not hasattr(base, "block") and root(item) is not None:
                 return None
-            if any(item is other for other in arrays):
+            if arrays and any(item is other for other in arrays):
                 return None  # it arrives as one: the codec sees to that
             arrays.append(item)
             length = item.nbytes
             size += length
-            small = length < OUT_OF_BAND
-            values.append([name, item.shape, bytearray(item.tobytes()) if small else memoryview(item).cast("B")])
+            data = bytearray(item.tobytes()) if length < OUT_OF_BAND else memoryview(item).cast("B")
+            values.append([name, item.shape, data])
         elif is_plain(item):
             values.append(item)
         else:

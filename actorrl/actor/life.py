@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Lives"]
 
+CONTAINERS = frozenset({tuple, list, dict})
 LOOK = 200_000
 """Nanoseconds between looks at the socket while messages are queued here: to look costs as much as to handle one."""
 
@@ -102,13 +103,16 @@ class Lives:
     def _next(self, resident: Resident) -> bool:
         """Handle what is queued, or wait for something. False when the mailbox is closed and empty."""
         mailbox = resident.mailbox
-        if time.monotonic_ns() - resident.looked > LOOK:
-            self._look(resident)
-        if not mailbox.queue:
-            if mailbox.closed:
-                self._post.transport.flush()
-                return False
+        if mailbox.queue:
+            if time.monotonic_ns() - resident.looked > LOOK:
+                self._look(resident)
+        elif mailbox.closed:
+            self._post.transport.flush()
+            return False
+        else:
             self._await(resident)
+            if resident.cell.batched:
+                self._look(resident)  # what has come since joins the batch
         if resident.cell.batched:
             self._handle_run(resident)
         else:
@@ -236,16 +240,18 @@ class Lives:
         if envelope.call_id:
             if resident.cancelled:
                 resident.cancelled.discard(envelope[:2])
-            if error is None and (type(value) in ATOMS or is_plain(value)):
-                self._post.reply_plain(envelope, value, more)
-                return
-            if error is None and self._post.lean.reply(envelope, value, more):
-                return
-            packed = pack_value(value) if error is None else UNFIT
-            if packed is not UNFIT:
-                self._post.reply_packed(envelope, packed, more)
-            else:
-                self._post.reply(resident.cell.ref, envelope, value, error, more)
+            if error is None:
+                kind = type(value)
+                if kind in ATOMS or is_plain(value):
+                    self._post.reply_plain(envelope, value, more)
+                    return
+                if kind not in CONTAINERS and self._post.lean.reply(envelope, value, more):
+                    return
+                packed = pack_value(value)
+                if packed is not UNFIT:
+                    self._post.reply_packed(envelope, packed, more)
+                    return
+            self._post.reply(resident.cell.ref, envelope, value, error, more)
         elif error is not None:
             self.fail(resident, error)
 

@@ -27,6 +27,7 @@ from .answers import Answers
 from .control import Line
 from .deadlock import Deadlocks
 from .deaths import End
+from .door import files_of, unlink
 from .faults import encode_error
 from .launch import fork_worker, needs_fresh_start, start_worker
 from .preloading import ALWAYS, preload
@@ -324,10 +325,7 @@ class Nursery(Answers):
         except (KeyError, ValueError):
             pass
         worker.close()
-        try:
-            os.unlink(os.path.join(self.directory, f"{worker.number}.sock"))
-        except OSError:
-            pass
+        unlink(*files_of(self.directory, worker.number))
 
     def _publish(self, end: End) -> None:
         now, dead = time.monotonic(), self.registry.at(end.actor)

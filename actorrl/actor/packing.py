@@ -51,9 +51,9 @@ def unpack_value(packed: Any) -> Any:
     if tag == ARRAY:
         return _ndarray(packed[2], packed[1], bytearray(packed[3]))
     if tag == TUPLE:
-        return tuple([unpack_value(item) for item in packed[1:]])
+        return tuple([unpack_value(item) if type(item) is tuple else item for item in packed[1:]])
     if tag == LIST:
-        return [unpack_value(item) for item in packed[1:]]
+        return [unpack_value(item) if type(item) is tuple else item for item in packed[1:]]
     if tag == DICT:
         return {packed[at]: unpack_value(packed[at + 1]) for at in range(1, len(packed), 2)}
     return _frombuffer(packed[2], packed[1])[0]

@@ -1,10 +1,8 @@
-"""The messages of one process: what it sends, and what it does with what arrives.
+"""The messages of one process: what it sends. What it does with what arrives is in arrivals.py.
 
-`processes.py` sends calls through it, `host.py` answers through it, and whoever leads the receiver
-hands it each frame. It owns the sockets and the ledger of open calls.
+`calls.py` sends calls through it and `life.py` answers. It owns the sockets and the ledger of open calls.
 
-    call ──► ledger.enter ──► frame ──► transport        transport ──► dispatch ──► host (a call)
-                                                                            └─────► ledger.close ──► Future
+    call ──► ledger.enter ──► frame ──► transport        transport ──► dispatch (arrivals.py)
 """
 
 from __future__ import annotations
@@ -15,51 +13,29 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .arrays import private
-from .codec import Encoded, decode, encode
-from .deaths import End, died
+from .arrivals import Arrivals
+from .codec import Encoded, encode
 from .engine import Call
-from .faults import decode_error, encode_error, error_text, unreadable
-from .frames import (
-    BATCH,
-    BUFFERS,
-    CALL,
-    CANCEL,
-    CREATE,
-    DEFINES,
-    ERROR,
-    FAILURE,
-    FUNCTION,
-    GONE,
-    GROUP,
-    REPLY,
-    STOP,
-    WAKE,
-    Frame,
-    flags_of,
-    pack,
-    split_batch,
-    unpack,
-)
+from .faults import encode_error, error_text
+from .frames import BUFFERS, CALL, DEFINES, ERROR, FAILURE, FUNCTION, GONE, GROUP, REPLY, flags_of, pack
 from .freight import here
 from .future import Future
 from .lean import Lean
-from .ledger import Ledger
 from .mailbox import Envelope
 from .packing import unpack_value
-from .plain import FIRST, unpack_plain
+from .peer import Peer
 from .receiver import Receiver
 from .ref import ActorRef
 from .routes import Route
-from .transport import Peer, Transport
+from .transport import Transport
 
 if TYPE_CHECKING:
-    from .host import Host
     from .residents import Birth
 
 __all__ = ["Post"]
 
 
-class Post:
+class Post(Arrivals):
     """See the module.
 
     Args:
@@ -70,16 +46,12 @@ class Post:
     """
 
     def __init__(self, directory: str, token: str, number: int, news: Callable[..., None]) -> None:
-        self.token, self.number, self.pid = token, number, os.getpid()
-        self.host: Host | None = None
-        self.ledger = Ledger()
-        self._open, self._numbers = self.ledger.open, self.ledger.numbers  # the hot path enters calls by itself
+        super().__init__(number, news)
+        self.token, self.pid = token, os.getpid()
+        self._numbers = self.ledger.numbers
         self.transport = Transport(directory, number, here())
         self.lean = Lean(self)
         self.receiver = Receiver(self.transport, self.dispatch, lambda: self.ledger.open)
-        self.dropped = 0
-        """How many messages could not be read."""
-        self.news = news
         self._local = Peer(number, None)  # for the actors that live here, whom no socket leads to
 
     # -- what leaves -------------------------------------------------------------------------------
@@ -176,151 +148,6 @@ class Post:
         """The definitions that a process has."""
         return self.transport.known(process) if process != self.number else set()
 
-    # -- what arrives, on the thread that leads ----------------------------------------------------
-
-    def dispatch(self, raw: bytes | memoryview, buffers: list[Any]) -> None:
-        """Take one message, or many in one, as it arrived."""
-        try:
-            if raw[0] == FIRST:
-                self._take_one_or_many(unpack_plain(raw))
-                return
-            frame = unpack(memoryview(raw))
-            if frame.kind != BATCH:
-                self._take(frame, buffers)
-                return
-            for part in split_batch(frame.data):
-                if part[0] == FIRST:
-                    self._take_plain(unpack_plain(part))
-                else:
-                    self._take(unpack(part), [])
-        except Exception as error:  # whoever leads goes on, whatever arrives
-            self._drop(error)
-
-    def _take_one_or_many(self, entries: list[Any]) -> None:
-        """What most messages are, one answer or one call, without the steps that many need."""
-        if len(entries) == 2:
-            entry = entries[1]
-            length = len(entry)
-            if length == 2:
-                future = self._open.pop(entry[0], None)
-                if future is not None:
-                    future._route.take(future._mark)
-                    future._settle(entry[1])
-                    return
-            elif length == 4 and self.host is not None and self.host.put_one(entries[0], entry):
-                return
-        self._take_plain(entries)
-
-    def _take_plain(self, entries: list[Any]) -> None:
-        """Plain values: answers and credits one by one, calls for the actors here together."""
-        calls: list[Any] = []
-        close, route, mark = self._open.pop, None, 0
-        sender = entries.pop(0)
-        for entry in entries:
-            length = len(entry)
-            if length == 2:
-                future = close(entry[0], None)
-                if future is not None:
-                    if future._route is not route:
-                        if route is not None:
-                            route.take(mark)
-                        route = future._route
-                    mark = future._mark
-                    future._settle(entry[1])
-                elif entry[0] < 0:
-                    self._take_packed(-entry[0], entry[1])
-            elif length == 3:
-                if entry[2] is None:
-                    self._on_credit(entry[0], entry[1])
-                else:
-                    self.lean.answer(entry[0], entry[1])
-            elif length == 7:
-                calls.append(self.lean.call(entry))
-            else:
-                calls.append(entry)
-        if route is not None:
-            route.take(mark)
-        if calls:
-            if self.host is not None:
-                self.host.put_plain(sender, calls)
-            else:
-                self._drop("a call for an actor, and none lives here")
-
-    def _take_packed(self, number: int, packed: Any) -> None:
-        """An answer of small arrays and the like."""
-        future = self._open.pop(number, None)
-        if future is not None:
-            future._route.take(future._mark)
-            try:
-                future._settle(unpack_value(packed))
-            except Exception as failure:
-                future._settle(None, unreadable(future._label, failure))
-
-    def _on_credit(self, actor: int, mark: int) -> None:
-        """An actor has taken our messages up to `mark`."""
-        route = self.ledger.routes.get(actor)
-        if route is None or route.actor != actor:  # of an incarnation after the first, or before the present one
-            route = self.ledger.again.get(actor)
-        if route is not None:
-            route.take(mark)
-            self.receiver.nudge()
-
-    def _take(self, frame: Frame, buffers: list[Any]) -> None:
-        kind, host = frame.kind, self.host
-        if kind in (REPLY, ERROR):
-            self._on_reply(frame, buffers)
-        elif kind == GONE:
-            self._on_gone(frame)
-        elif kind == FAILURE:
-            owner, key = pickle.loads(frame.name)
-            self.on_failure(owner, key, bytes(frame.data))
-        elif kind == WAKE:
-            return
-        elif host is None:
-            self._drop(f"a message of kind {kind} for an actor, and none lives here")
-        elif kind == CALL:
-            if frame.flags & GROUP:
-                host.put_group_frame(frame, buffers)
-            else:
-                host.put(frame, buffers)
-        elif kind == CREATE:
-            host.create(frame, buffers, pickle.loads(frame.name))
-        elif kind == CANCEL:
-            host.cancel(frame.actor, frame.sender, frame.call_id)
-        elif kind == STOP:
-            host.stop(frame.actor)
-
-    def _drop(self, why: object) -> None:
-        """A message that makes no sense is counted and forgotten; the process lives on."""
-        self.dropped += 1
-        if self.dropped == 1:
-            self.news("log", f"process {self.number} dropped a message it could not read: {why}")
-
-    def _on_gone(self, frame: Frame) -> None:
-        future = self.ledger.close(frame.call_id)
-        if future is not None:
-            end = self.ledger.ends.get(future._actor) or End(future._actor, "stopped", future._cls, None, None)
-            future._settle(None, died(end, future._method, False))
-
-    def _on_reply(self, frame: Frame, buffers: list[Any]) -> None:
-        future = self.ledger.close(frame.call_id)
-        known = self.known(frame.sender) if frame.flags & DEFINES else None
-        if future is not None and future._route is not None:
-            future._route.take(future._mark)
-        if future is None and known is None:
-            return  # cancelled meanwhile
-        value: Any = None
-        error: BaseException | None = None
-        if frame.kind == ERROR:
-            error = decode_error(bytes(frame.data), known)
-        else:
-            try:
-                value = decode(frame.data, buffers, known)
-            except Exception as failure:
-                error = unreadable(future._label if future is not None else "a call", failure)
-        if future is not None:
-            future._settle(value, error)
-
     # -- answers, on the thread of the actor -------------------------------------------------------
 
     def reply_plain(self, envelope: Envelope, value: Any, hold: bool) -> None:
@@ -391,7 +218,3 @@ class Post:
             self.post(birth.owner_process, pack(FAILURE, ref._actor, 0, self.number, name, blob))
         elif birth.on_failure == "stop":
             self.news("end_owner", birth.owner)
-
-    def on_failure(self, owner: int, key: Any, blob: bytes) -> None:
-        """Keep a failure for the owner it was left to."""
-        self.ledger.failures.add(owner, key[0], key, lambda: decode_error(blob))

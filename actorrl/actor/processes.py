@@ -33,7 +33,7 @@ from .deaths import End, died
 from .engine import ActorInfo, Spawn, install
 from .faults import error_text
 from .frames import CANCEL, STOP, pack
-from .future import Future
+from .future import Future, in_order
 from .host import Host
 from .keeping import check_keeps
 from .moves import Moves
@@ -248,6 +248,12 @@ class ProcessEngine:
             self._block_any([future], 1, deadline, None)
         elif not (led := self.receiver.lead_a_moment(future.done)) or not future.done():
             self._block_any([future], 1, None, time.monotonic() if led else None)
+
+    def block_each(self, futures: Sequence[Any]) -> None:
+        """Lead until all are done, or the next in order is not one that this thread can wait for like this."""
+        settled = in_order(futures)
+        if not settled():
+            self.receiver.lead(settled, None)
 
     def block_any(self, futures: Sequence[Future[Any]], count: int, deadline: float | None) -> None:
         self._block_any(futures, count, deadline, None)

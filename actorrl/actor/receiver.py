@@ -123,11 +123,11 @@ class Receiver:
     def _until(self, waiter: Waiter, deadline: float | None) -> None:
         while not waiter.ready():
             left = None if deadline is None else deadline - time.monotonic()
-            if left is not None and left <= 0 and not self._transport.pending():
-                return
             if self._lead.acquire(blocking=False):
                 if not self._lead_for(waiter, deadline):
                     return
+            elif left is not None and left <= 0:
+                return
             else:
                 self._park(waiter, left)
                 if left is not None and time.monotonic() >= deadline:  # type: ignore[operator]
@@ -150,7 +150,8 @@ class Receiver:
             if deadline is None:
                 dispatch, receive = self._dispatch, transport.receive
                 while not ready():
-                    dispatch(*receive())
+                    raw, buffers = receive()
+                    dispatch(raw, buffers)
             else:
                 while not ready() and self._pump(deadline):
                     pass
@@ -194,7 +195,7 @@ class Receiver:
         try:
             end = 0.0
             while not ready():
-                message = transport.receive_soon()
+                message = transport.receive(MOMENT)
                 if message is None:
                     break
                 self._dispatch(*message)
@@ -216,9 +217,10 @@ class Receiver:
             self.leader = threading.get_ident()
             try:
                 for _ in range(AT_ONCE):
-                    if not self._transport.pending():
+                    message = self._transport.receive(0)
+                    if message is None:
                         break
-                    self._pump(None)
+                    self._dispatch(*message)
             finally:
                 self.leader = 0
                 self._lead.release()
@@ -302,7 +304,7 @@ class Receiver:
     def _pump(self, deadline: float | None) -> bool:
         """Receive and dispatch one message. False if the deadline passed first."""
         left = None if deadline is None else max(0.0, deadline - time.monotonic())
-        message = self._transport.receive() if left is None else self._transport.receive_within(min(left, LONGEST))
+        message = self._transport.receive(None if left is None else int(min(left, LONGEST) * 1000 + 0.999))
         if message is None:
             return left is not None and left > LONGEST
         self._dispatch(*message)

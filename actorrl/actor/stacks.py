@@ -23,8 +23,6 @@ import traceback
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import zmq
-
 __all__ = ["Dump", "demand", "late", "of_actor", "of_thread", "write_on_demand"]
 
 ROOM = 1 << 16
@@ -36,7 +34,7 @@ NUMBER = signal.SIGRTMAX - 3 if hasattr(signal, "SIGRTMAX") else signal.SIGUSR2
 _THREAD = re.compile(r"^(?:Current thread|Thread) 0x([0-9a-f]+).*:\n((?:  .*\n)*)", re.MULTILINE)
 _FRAME = re.compile(r'  File "(.*)", line (\d+) in (.*)')
 _RUNTIME = os.path.dirname(__file__) + os.sep
-_WAITING = (os.path.dirname(zmq.__file__) + os.sep, threading.__file__)
+_WAITING = re.compile(rf".*/site-packages/zmq/|{re.escape(threading.__file__)}")
 _CALLER = _RUNTIME + "cell.py"
 """Every handler is called from there."""
 
@@ -113,7 +111,7 @@ def _shown(frames: list[tuple[str, int, str]]) -> str:
     for index, (file, _, _) in enumerate(frames):
         if file.startswith(_RUNTIME):
             start = index  # what it called in turn, in here and in what it waits with, says nothing to its user
-        elif not file.startswith(_WAITING):
+        elif not _WAITING.match(file):
             break
     end = next((index for index, (file, _, _) in enumerate(frames) if file == _CALLER), len(frames))
     lines = []

@@ -70,6 +70,7 @@ class CellStatus:
         self._word = self._at // 8
         # The first word of the cell, for each state: (actor, state) as two halves.
         self._states = [int.from_bytes(_PAIR.pack(actor, state), sys.byteorder) for state in range(len(STATES))]
+        self._idle_now, self._busy_now = self._states[2:4]
         self._callers: dict[int, int | None] = {}
         self._handled = self._busy = 0
         self._began = 0
@@ -91,18 +92,19 @@ class CellStatus:
 
     def begin(self, envelope: Envelope, queue: int, now: int) -> None:
         """This envelope, and a batch that it leads, begins at `now` (time.monotonic_ns)."""
+        words = self._words
         if envelope.call_id:
-            at = self._callers.get(envelope.sender, -1)
-            if at is not None and at >= 0:
-                self._words[at] = envelope.call_id
+            at = self._callers.get(envelope.sender)
+            if at:
+                words[at] = envelope.call_id
             else:
                 self.started(envelope)
         self._began = now
-        if self._at != _NOWHERE:
+        at = self._word
+        if at >= 0:
             if envelope.method != self._running:
                 self._name(envelope.method)
-            words, at = self._words, self._word
-            words[at] = self._states[3]
+            words[at] = self._busy_now
             words[at + 1] = queue
 
     def _name(self, method: str) -> None:
@@ -124,9 +126,10 @@ class CellStatus:
         now = time.monotonic_ns()
         self._busy += now - self._began
         self._handled += count
-        if self._at != _NOWHERE:
-            words, at = self._words, self._word
-            words[at] = self._states[2]
+        at = self._word
+        if at >= 0:
+            words = self._words
+            words[at] = self._idle_now
             words[at + 1] = queue
             words[at + 2] = self._handled
             words[at + 3] = self._busy

@@ -1,9 +1,11 @@
 """The sockets of one process. The only file that imports zmq.
 
 Each process binds one PULL socket, its inbox, and connects one PUSH socket to every process it
-talks to. Frames of one sender arrive in the order they were sent.
+talks to. Beside the inbox it has a door, where a short message is faster (door.py). Messages of one
+sender arrive in the order they were sent (turns.py).
 
     this process  PUSH ──ipc──► PULL  that process
+                  door ───────► door
                   PULL ◄──ipc── PUSH
                    ▲ inproc: wake() interrupts whoever blocks in receive()
 
@@ -11,100 +13,45 @@ A lone message leaves at once. In a burst (an actor with more to answer, a calle
 on) messages to one process are held and leave together: after 128, when their sender waits for
 something, or after half a millisecond, whichever comes first.
 
-Every message ends with the key of the system (keys.py); what arrives without it is not looked at.
+Every message ends with its place in the order and the key of the system (keys.py); what arrives
+without the key is not looked at.
 """
 
 from __future__ import annotations
 
-import os
 import pickle
+import select
 import threading
 import time
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, overload
 
 import zmq
 import zmq.backend
 
-from .frames import BUFFERS, WAKE, pack, pack_batch
+from .door import WIDE, Door, files_of, unlink
+from .frames import BUFFERS, WAKE, pack
 from .freight import Freight
 from .keys import KEY, read_key
-from .plain import FIRST, pack_plain
+from .peer import Peer
+from .plain import FIRST
+from .turns import TAIL, Turns
 
-__all__ = ["Peer", "Transport"]
+__all__ = ["Transport"]
 
-_get = zmq.backend.Socket.get  # past pyzmq's enums, which cost more than the call
 _send = zmq.backend.Socket.send  # past what its own send checks for other kinds of sockets
-_dumps = pickle.dumps
-_EVENTS = int(zmq.EVENTS)
+_dumps, _tail, _tail_of = pickle.dumps, TAIL.pack, TAIL.unpack_from
+_NOW = int(zmq.NOBLOCK)
+END = TAIL.size + KEY
+"""Bytes at the end of every message."""
 
 AT_ONCE, LARGE = 128, 64 * 1024
 """So many messages, or bytes, are held at most."""
 SOON = 0.0005
 """Seconds a held message may wait."""
 MOMENT = 100
-"""Milliseconds of `receive_soon`."""
-HURRY = 0.0001
-"""A call that follows the one before within so many seconds belongs to a burst."""
-
-
-class Peer:
-    """The way to one other process, which definitions it has, and what is held for it.
-
-    Whoever sends holds the lock. It is reentrant: a collection inside may run somebody's `__del__`, which may send.
-    """
-
-    __slots__ = ("burst", "frames", "gone", "held", "key", "known", "last", "lock", "process", "size", "socket", "turn")
-
-    def __init__(self, process: int, socket: zmq.Socket[bytes] | None, key: bytes = b"") -> None:
-        self.process, self.key = process, key
-        self.socket: Any = socket
-        self.lock = threading.RLock()
-        self.known: set[str] = set()
-        self.held: list[Any] = []  # frames (bytes) and plain entries (tuples)
-        self.frames = 0  # how many of them are frames
-        self.size = 0
-        self.last = 0.0  # when the last call was sent
-        self.burst = 0  # calls since their sender last waited
-        self.turn = 0
-        self.gone = socket is None  # closed: whoever found it before that sends nothing
-
-    def hurried(self, turn: int) -> bool:
-        """Whether the call that goes now follows others so closely that more will come. The caller has the lock."""
-        if self.turn != turn:  # its sender has waited since
-            self.turn, self.burst = turn, 1
-            return False
-        now, last = time.perf_counter(), self.last
-        self.burst += 1
-        self.last = now
-        return self.burst > 2 and now - last < HURRY
-
-    def flush(self, sender: int) -> None:
-        """Send what is held. The caller has the lock."""
-        held, frames = self.held, self.frames
-        if held:
-            self.held, self.frames, self.size = [], 0, 0
-            if not frames:
-                held.insert(0, sender)
-                _send(self.socket, pack_plain(held) + self.key)
-            else:
-                _send(self.socket, (held[0] if len(held) == 1 else pack_batch(_runs(held, sender), sender)) + self.key)
-
-
-def _runs(held: list[Any], sender: int) -> list[bytes]:
-    """The frames among `held`, and the plain entries between them as one frame each."""
-    frames: list[bytes] = []
-    run: list[Any] = [sender]
-    for item in held:
-        if type(item) is tuple:
-            run.append(item)
-            continue
-        if len(run) > 1:
-            frames.append(pack_plain(run))
-            run = [sender]
-        frames.append(item)
-    return [*frames, pack_plain(run)] if len(run) > 1 else frames
+"""Milliseconds that a handler waits before somebody looks what for."""
 
 
 class Transport:
@@ -113,16 +60,25 @@ class Transport:
     def __init__(self, directory: str, number: int, freight: Freight | None = None) -> None:
         self.number = number
         self.freight = freight or Freight(None)
-        self._directory, self._key = directory, read_key(directory)
+        self._mourning = self.freight.mourning
+        self._directory, self.key = directory, read_key(directory)
+        self._wake = pack(WAKE, 0, 0, number) + _tail(number, 0) + self.key
         self._context = zmq.Context()
         self._inbox: zmq.Socket[bytes] = self._context.socket(zmq.PULL)
         self._inbox.setsockopt(zmq.RCVHWM, 0)
         self._inbox.setsockopt(zmq.LINGER, 0)
         self._inbox.bind("inproc://wake")
-        self._path = self._address(number)
-        self._inbox.bind(f"ipc://{self._path}")
-        self._patience = -1
-        self._recv = partial(zmq.backend.Socket.recv, self._inbox)
+        self._files = files_of(directory, number)
+        self.door = Door(self._files[1])
+        self._inbox.bind(f"ipc://{self._files[0]}")
+        self._turns = Turns()
+        self._due, self._turn, self._early = self._turns.due, self._turns.turn, self._turns.early
+        self._take = self.door.take
+        self._recv = partial(zmq.backend.Socket.recv, self._inbox, _NOW)
+        self._full = True  # the inbox may hold something
+        self._by_door = False  # the last message came so
+        self._at_door = [(self.door.fd, select.POLLIN)]
+        self._poll = self._poller().poll
         self.peers: dict[int, Peer] = {}
         self._lock = threading.Lock()
         self._alarm = self._connect("inproc://wake")
@@ -157,18 +113,18 @@ class Transport:
             peer.frames += 1
             peer.size += len(frame)
             if not hold or len(peer.held) >= AT_ONCE or peer.size >= LARGE:
-                peer.flush(self.number)
+                peer.flush()
             elif not self.holding:
                 self._hold()
         else:
-            _send(peer.socket, frame + self._key)
+            peer.put(frame)
 
     def push_call(self, peer: Peer, entry: tuple[Any, ...]) -> None:
         """The same for a call of plain values (see plain.py); held where calls follow each other closely."""
         if peer.held or peer.hurried(self.turn):
             self.push_plain(peer, entry, True)  # what follows messages that are held is held as well
         elif not peer.gone:
-            _send(peer.socket, _dumps([self.number, entry], 5) + self._key)
+            peer.put(_dumps([self.number, entry], 5))
 
     def push_plain(self, peer: Peer, entry: tuple[Any, ...], hold: bool) -> None:
         """The same for any message of plain values."""
@@ -178,11 +134,11 @@ class Transport:
         if held or hold:
             held.append(entry)
             if not hold or len(held) >= AT_ONCE:
-                peer.flush(self.number)
+                peer.flush()
             elif not self.holding:
                 self._hold()
         else:
-            _send(peer.socket, _dumps([self.number, entry], 5) + self._key)
+            peer.put(_dumps([self.number, entry], 5))
 
     def send_plain(self, process: int, entry: tuple[Any, ...], hold: bool = False) -> None:
         """`push_plain` by one who has not the peer's lock."""
@@ -202,7 +158,7 @@ class Transport:
             if peer.held:
                 with peer.lock:
                     if not peer.gone:
-                        peer.flush(self.number)
+                        peer.flush()
 
     def _hold(self) -> None:
         self.holding = True
@@ -221,91 +177,116 @@ class Transport:
                 self._flush_all()
 
     def _send_large(self, peer: Peer, frame: bytes, buffers: Sequence[Any]) -> None:
-        peer.flush(self.number)
+        peer.flush()
         places, parts = self.freight.load(peer.process, buffers)
-        _send(peer.socket, frame + places + self._key, zmq.SNDMORE if parts else 0)
+        if not parts:
+            peer.put(frame + places)
+            return
+        _send(peer.socket, peer.sign(frame + places), zmq.SNDMORE)
         # Copied by zmq: the sender may change its array as soon as this returns.
         for index, part in enumerate(parts, 1):
             peer.socket.send(part, zmq.SNDMORE if index < len(parts) else 0)
 
-    def receive(self) -> tuple[bytes | memoryview, list[Any]]:
-        """The next message and its buffers; an empty one in place of what came from a stranger."""
-        if self.freight.mourning:
-            self._mourn()
-        try:
-            raw = self._recv()
-        except zmq.Again:  # a wait that was short of patience is over
-            self._set_patience(-1)
-            raw = self._recv()
-        if raw.endswith(self._key) and raw[0] == FIRST:
-            return raw, []
-        return self._whole(raw)
+    @overload
+    def receive(self) -> tuple[bytes | memoryview, list[Any]]: ...
+    @overload
+    def receive(self, timeout: int | None) -> tuple[bytes | memoryview, list[Any]] | None: ...
+    def receive(self, timeout: int | None = None) -> tuple[bytes | memoryview, list[Any]] | None:
+        """The next message and its buffers, an empty one in place of what came from a stranger.
 
-    def _whole(self, raw: bytes) -> tuple[bytes | memoryview, list[Any]]:
-        """A message with the buffers that follow its first frame."""
-        if raw.endswith(self._key):
+        None once `timeout` milliseconds have passed.
+        """
+        while not self._due:
+            if self._mourning and not self._full:
+                self._mourn(timeout)
+            ready = self._poll(0 if self._full else timeout)
+            parts: Sequence[Any] = ()
+            if ready == self._at_door and not self._full:  # as nearly always
+                raw = self._take(WIDE)
+            elif ready or self._full:
+                message = self._look(ready)
+                if message is None:
+                    continue
+                raw, parts = message
+            else:
+                return None
+            if not raw.endswith(self.key) or len(raw) < END:
+                return b"", []
+            sender, number = _tail_of(raw, len(raw) - END)
+            if self._turn.get(sender) == number and not self._early:
+                self._turn[sender] = number + 1
+            elif not self._turns.admit(sender, number, (raw, parts)):
+                continue
             if raw[0] == FIRST:
-                return raw, []  # a pickle ends before the key
-            frame = memoryview(raw)[:-KEY]
-            if len(frame) < 2 or not frame[1] & BUFFERS:
-                return frame, []
-            try:
-                return frame, self.freight.unload(frame, self._part)
-            except Exception:
-                pass  # spoiled: what is left of it is not to be taken for the next message
+                return raw, []  # a pickle ends before what stands at its end
+            return self._whole(raw, parts)
+        return self._whole(*self._due.popleft())
+
+    def _look(self, ready: list[tuple[int, int]]) -> tuple[bytes, Sequence[Any]] | None:
+        """What has come to the door or to the inbox, in turn where both have something; None for nothing."""
+        at_door = False
+        for fd, _ in ready:
+            if fd == self.door.fd:
+                at_door = True
+            else:
+                self._full = True
+        if at_door and not (self._full and self._by_door):
+            self._by_door = True
+            return self._take(WIDE), ()
+        self._by_door = False
+        try:
+            return self._recv(), self._parts()
+        except zmq.Again:
+            self._full = False  # the poll tells when it changes
+            return None
+
+    def _parts(self) -> Sequence[Any]:
+        """The frames that follow the first of a message in the inbox."""
+        parts = []
         while self._inbox.getsockopt(zmq.RCVMORE):
-            self._inbox.recv()
-        return b"", []
+            parts.append(self._inbox.recv(copy=False).buffer)
+        return parts
 
-    def _part(self) -> Any:
-        """The next frame of a message."""
-        if not self._inbox.getsockopt(zmq.RCVMORE):
-            raise ValueError("a message has fewer parts than it says")
-        return self._inbox.recv(copy=False).buffer
+    def _whole(self, raw: bytes, parts: Sequence[Any]) -> tuple[bytes | memoryview, list[Any]]:
+        """A message with its buffers."""
+        if raw[0] == FIRST:
+            return raw, []
+        frame = memoryview(raw)[:-END]
+        if len(frame) < 2 or not frame[1] & BUFFERS:
+            return frame, []
+        try:
+            return frame, self.freight.unload(frame, iter(parts).__next__)
+        except Exception:
+            return b"", []  # spoiled
 
-    def _mourn(self) -> None:
+    def _mourn(self, timeout: int | None) -> None:
         """Processes have died: once nothing has come for a while, nothing of theirs will."""
-        if not self._inbox.poll(int(1 + 1000 * self.freight.patience())):
+        patience = int(1 + 1000 * self.freight.patience())
+        if not self._poll(patience if timeout is None else min(timeout, patience)):
             self.freight.bury()
 
-    def receive_soon(self) -> tuple[bytes | memoryview, list[Any]] | None:
-        """The same; None after a moment without any. Cheaper than `receive_within`: the socket keeps the time."""
-        if self._patience < 0:
-            self._set_patience(MOMENT)
-        try:
-            raw = self._recv()
-        except zmq.Again:
-            return None
-        return self._whole(raw)
-
-    def _set_patience(self, milliseconds: int) -> None:
-        self._patience = milliseconds
-        self._inbox.setsockopt(zmq.RCVTIMEO, milliseconds)
-
-    def receive_within(self, timeout: float) -> tuple[bytes | memoryview, list[Any]] | None:
-        """The same; None once `timeout` seconds have passed."""
-        return self.receive() if self._inbox.poll(max(0, int(timeout * 1000 + 0.999))) else None
-
-    def pending(self) -> bool:
-        """Whether a message has arrived that nobody has received."""
-        return bool(int(_get(self._inbox, _EVENTS)) & 1)  # POLLIN
+    def _poller(self) -> select.poll:
+        poller = select.poll()
+        poller.register(int(self._inbox.getsockopt(zmq.FD)), select.POLLIN)
+        if self.door.fd >= 0:
+            poller.register(self.door.fd, select.POLLIN)
+        return poller
 
     def wake(self) -> None:
         """Let a blocked `receive` return with a WAKE frame."""
         with self._alarm_lock:
             if not self._closed:
-                self._alarm.send(pack(WAKE, 0, 0, self.number) + self._key)
+                self._alarm.send(self._wake)
 
     def forget(self, process: int) -> None:
         """Drop the socket to a process that has ended, and what was still on its way."""
         self.freight.died(process)
+        self._turns.ended(process)
         with self._lock:
             peer = self.peers.pop(process, None)
         if peer is not None:
             with peer.lock:
-                peer.gone = True
-                if peer.socket is not None:
-                    peer.socket.close(0)
+                peer.close(0.0)
 
     def close(self, linger: float) -> None:
         """Send what is queued, for at most `linger` seconds, and close every socket."""
@@ -316,20 +297,16 @@ class Transport:
             peers = list(self.peers.values())
         for peer in peers:
             with peer.lock:
-                peer.gone = True
-                if peer.socket is not None:
-                    peer.socket.close(int(linger * 1000))
+                peer.close(linger)
         with self._alarm_lock:
             self._alarm.close(0)
         self._inbox.close(0)
+        self.door.close()
         self._context.term()
 
     def unlink(self) -> None:
-        """Remove the socket file."""
-        try:
-            os.unlink(self._path)
-        except OSError:
-            pass
+        """Remove the files of the sockets."""
+        unlink(*self._files)
 
     def peer(self, process: int) -> Peer:
         """The way to a process."""
@@ -338,7 +315,11 @@ class Transport:
             if peer is None and self._closed:
                 peer = Peer(process, None)
             elif peer is None:
-                peer = self.peers[process] = Peer(process, self._connect(f"ipc://{self._address(process)}"), self._key)
+                inbox, door = files_of(self._directory, process)
+                socket = self._connect(f"ipc://{inbox}")
+                peer = self.peers[process] = Peer(
+                    process, socket, partial(_send, socket), partial(self.door.way, door), self.number, self.key
+                )
             return peer
 
     def _connect(self, address: str) -> zmq.Socket[bytes]:
@@ -349,6 +330,3 @@ class Transport:
         socket.setsockopt(zmq.RECONNECT_IVL, 1)
         socket.connect(address)
         return socket
-
-    def _address(self, process: int) -> str:
-        return os.path.join(self._directory, f"{process}.sock")

@@ -55,6 +55,9 @@ def fetch(future: Any, timeout: float | None = None) -> Any:
 
 def _each(futures: list[Any], timeout: float | None) -> list[Any]:
     if timeout is None:
+        engine = active.engine
+        if engine is not None and here.cell is None and len(futures) > 1:
+            engine.block_each(futures)
         return [
             item._result
             if type(item) is Future and item._state == "FINISHED" and item._exception is None

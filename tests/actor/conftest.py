@@ -29,22 +29,16 @@ class FakeTransport:
     def deliver(self, message: Any) -> None:
         self._arrived.put(message)
 
-    def receive(self) -> tuple[Any, list[Any]]:
-        return self.receive_within(None)  # type: ignore[return-value]
-
-    def receive_within(self, timeout: float | None) -> tuple[Any, list[Any]] | None:
+    def receive(self, timeout: int | None = None) -> tuple[Any, list[Any]] | None:
         self.leaders.append(threading.get_ident())
         self.receiving.release()
         try:
-            return self._arrived.get(timeout=timeout), []
+            return self._arrived.get(timeout=None if timeout is None else timeout / 1000), []
         except queue.Empty:
             return None
 
     def flush(self) -> None:
         self.flushes += 1
-
-    def pending(self) -> bool:
-        return not self._arrived.empty()
 
     def wake(self) -> None:
         self.wakes += 1

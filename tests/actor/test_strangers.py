@@ -23,8 +23,10 @@ from actorrl.actor.plain import pack_plain
 from actorrl.actor.post import Post
 from actorrl.actor.status import SIZE, Page
 from actorrl.actor.transport import Transport
+from actorrl.actor.turns import TAIL
 
-LONG = 20.0
+LIMIT = 20_000
+"""Milliseconds."""
 MEMORY = 1 << 33
 """Bytes of address space that the fuzzed process may take: a spoiled pickle can ask for any amount."""
 
@@ -52,7 +54,7 @@ class Ends:
         self.stranger.connect(f"ipc://{directory}/2.sock")
 
     def received(self) -> tuple[bytes, int]:
-        got = self.far.receive_within(LONG)
+        got = self.far.receive(LIMIT)
         assert got is not None
         return bytes(got[0]), len(got[1])
 
@@ -84,7 +86,7 @@ def test_of_a_stranger_nothing_is_handed_on(ends: Ends, parts: list[bytes]):
 
 def test_a_message_of_ours_with_fewer_parts_than_it_says_is_dropped_and_the_next_is_whole(ends: Ends):
     spoilt = pack(CALL, 7, 9, 1, b"add", b"data", BUFFERS) + b"\xff" * 50
-    ends.stranger.send_multipart([spoilt + ends.key, b"one", b"two"])
+    ends.stranger.send_multipart([spoilt + TAIL.pack(9, 1) + ends.key, b"one", b"two"])
     assert ends.received() == (b"", 0)
 
     ends.near.send(2, pack(CALL, 7, 9, 1, b"add"))
@@ -100,13 +102,16 @@ def test_the_key_alone_is_no_message_and_a_wrong_one_no_key(ends: Ends):
 
 def test_every_way_to_send_ends_with_the_key(ends: Ends):
     plain = pack_plain([1, (3, 4)])
-    for way in (
-        lambda: ends.near.send_plain(2, (3, 4)),
-        lambda: ends.near.push_call(ends.near.peer(2), (3, 4)),
-        lambda: (ends.near.send_plain(2, (3, 4), True), ends.near.flush()),
+    for number, way in enumerate(
+        (
+            lambda: ends.near.send_plain(2, (3, 4)),
+            lambda: ends.near.push_call(ends.near.peer(2), (3, 4)),
+            lambda: (ends.near.send_plain(2, (3, 4), True), ends.near.flush()),
+        ),
+        1,
     ):
         way()
-        assert ends.received()[0] == plain + ends.key
+        assert ends.received()[0] == plain + TAIL.pack(1, number) + ends.key
     frame = pack(CALL, 7, 9, 1, b"add")
     for _ in range(2):
         ends.near.send(2, frame, hold=True)
@@ -217,6 +222,6 @@ def test_a_small_array_that_cannot_be_unpacked_fails_its_call_and_no_other(proce
         process.post.ledger.open[number] = future
     process.post.dispatch(pack_plain([3, (-50, (3, "no dtype", (1,), b"")), (51, 7)]), [])
 
-    assert futures[1].result(LONG) == 7
+    assert futures[1].result(LIMIT) == 7
     with pytest.raises(Exception, match="could not be unpickled"):
-        futures[0].result(LONG)
+        futures[0].result(LIMIT)
