@@ -64,6 +64,8 @@ class Answers:
                 continue
             worker = self.workers[entry.process]
             reading = read(worker.page, entry.address)
+            if reading is not None and reading.state == "running":
+                worker.line.send("count")  # whoever asks again finds it on the page
             fields = reading[:4] if reading else ("starting", 0, 0, 0.0)
             rows.append((entry.name, entry.cls, worker.pid, entry.place, *fields, entry.restarts))
         self._answer(number, request, None, rows)

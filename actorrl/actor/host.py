@@ -229,6 +229,12 @@ class Host:
         there = {envelope[:2] for envelope in (*resident.run, *list(resident.mailbox.queue))}
         return [key for key in calls if tuple(key) in there]
 
+    def count(self) -> None:
+        """Write down how much waits for each resident, what is still in the socket too; on any thread."""
+        self._post.receiver.drain()
+        for resident in list(self.residents.values()):
+            resident.status.waits(len(resident.mailbox))
+
     def tell_all_credits(self, actor: int) -> None:
         """Tell every sender how many of its messages an actor has taken."""
         resident = self._resident(actor)

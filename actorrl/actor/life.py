@@ -103,13 +103,12 @@ class Lives:
     def _next(self, resident: Resident) -> bool:
         """Handle what is queued, or wait for something. False when the mailbox is closed and empty."""
         mailbox = resident.mailbox
-        if mailbox.queue:
-            if time.monotonic_ns() - resident.looked > LOOK:
-                self._look(resident)
-        elif mailbox.closed:
-            self._post.transport.flush()
-            return False
-        else:
+        if time.monotonic_ns() - resident.looked > LOOK:
+            self._look(resident)
+        if not mailbox.queue:
+            if mailbox.closed:
+                self._post.transport.flush()
+                return False
             self._await(resident)
             if resident.cell.batched:
                 self._look(resident)  # what has come since joins the batch

@@ -43,12 +43,13 @@ from .receiver import Waiter
 from .ref import ActorRef
 from .registry import DRIVER
 from .residents import Birth
-from .stacks import Dump, late, of_actor
+from .stacks import late, of_actor
 from .status import Page
 from .waits import Waits
 
 __all__ = ["ProcessEngine"]
 
+COUNTING = 0.005  # seconds that a busy process gets to count
 EXAMPLES = 3
 """A shutdown that has to kill shows the stacks of so many actors."""
 log = logging.getLogger("actorrl")
@@ -152,13 +153,11 @@ class ProcessEngine:
             self._on_moved(*news)
         elif kind == "checkpoint":
             self._cradles.keep(*news)
-        elif kind == "log":
-            log.error("%s", news[0])
+        elif kind in ("log", "restart"):
+            log.log(logging.ERROR if kind == "log" else logging.WARNING, "%s", news[0])
         elif kind == "gone":
             self.post.transport.forget(news[0])
             self.receiver.nudge()
-        elif kind == "restart":
-            log.warning("%s", news[0])
         elif kind == "failure":
             self.post.on_failure(*news)
             self.receiver.nudge()
@@ -166,6 +165,8 @@ class ProcessEngine:
             self._on_unreceived(*news)
         elif kind == "leave" and self.post.host is not None:
             self.post.host.leave(news[0])
+        elif kind == "count" and self.post.host is not None:
+            self.post.host.count()
         elif kind == "probe":
             self.waits.probe(*news)
         elif kind == "deadlock":
@@ -320,12 +321,7 @@ class ProcessEngine:
 
     def _where(self, ref: ActorRef[Any]) -> tuple[str | None, str]:
         """What an actor runs, and its stack."""
-
-        def ask() -> Dump | None:
-            found = self.births.ask("stack", ref._actor)
-            return Dump(*found) if found is not None else None
-
-        return of_actor(ask)
+        return of_actor(lambda: self.births.ask("stack", ref._actor))
 
     def _ask_to_stop(self, refs: list[ActorRef[Any]]) -> None:
         """Close their mailboxes. The nursery says where each lives now, and starts none of them again."""
@@ -364,7 +360,11 @@ class ProcessEngine:
         return ActorRef(self.token, process, actor, cls, name)
 
     def actors(self) -> list[ActorInfo]:
-        return [ActorInfo(*row) for row in self.births.ask("actors")]
+        rows = [ActorInfo(*row) for row in self.births.ask("actors")]
+        if any(row.state == "running" for row in rows):
+            time.sleep(COUNTING)  # the question has made the busy ones count what waits in their sockets
+            rows = [ActorInfo(*row) for row in self.births.ask("actors")]
+        return rows
 
     def shutdown(self, timeout: float, quiet: bool = False) -> None:
         deadline = time.monotonic() + timeout

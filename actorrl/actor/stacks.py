@@ -68,17 +68,17 @@ def written(page: mmap.mmap, at: int) -> str:
     return page[at : at + ROOM].rstrip(b"\0").decode(errors="replace")
 
 
-def of_actor(ask: Callable[[], Dump | None]) -> tuple[str | None, str]:
+def of_actor(ask: Callable[[], tuple[Any, ...] | None]) -> tuple[str | None, str]:
     """The method that an actor runs and its stack, as a traceback shows it; "" where nothing is to be had.
 
     Args:
-        ask: gives the dump as it is by now; None for an actor that has ended.
+        ask: gives the fields of the Dump as it is by now; None for an actor that has ended.
     """
     deadline = time.monotonic() + LIMIT
-    first = before = ask()
+    first = before = _dump(ask())
     while first is not None and before is not None and time.monotonic() < deadline:
         time.sleep(LOOK)
-        dump = ask()
+        dump = _dump(ask())
         whole = before.text.endswith((" in <module>\n", "  ...\n"))  # the main thread comes last
         if dump is None or (whole and dump.text == before.text):
             break
@@ -86,6 +86,10 @@ def of_actor(ask: Callable[[], Dump | None]) -> tuple[str | None, str]:
     if first is None or before is None:
         return None, ""
     return first.running, _formatted(before)  # the signal may have woken it from what it waited for
+
+
+def _dump(fields: tuple[Any, ...] | None) -> Dump | None:
+    return None if fields is None else Dump(*fields)
 
 
 def _formatted(dump: Dump) -> str:

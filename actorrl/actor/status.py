@@ -90,6 +90,11 @@ class CellStatus:
             words[at] = self._states[state]
             words[at + 1] = queue
 
+    def waits(self, queue: int) -> None:
+        """Note the length of the queue, on any thread."""
+        if self._at != _NOWHERE:
+            self._words[self._word + 1] = queue
+
     def begin(self, envelope: Envelope, queue: int, now: int) -> None:
         """This envelope, and a batch that it leads, begins at `now` (time.monotonic_ns)."""
         words = self._words
