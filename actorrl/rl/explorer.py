@@ -92,6 +92,7 @@ class Explorer:
         self._states: list[Any] = []
         self._ready: list[Arrival] = []
         self._flying = 0  # lanes that have been asked and have not answered
+        self.dropped = 0  # episodes that a lost lane broke off; their returns are not known
         self._version = -1
 
     def advance(self, steps: int) -> Progress:
@@ -142,6 +143,7 @@ class Explorer:
         self._flying -= 1
         if stepped is None:  # the start, or it was lost in mid-step and came back: then that step never happened
             self.chosen -= len(tracks)
+            self.dropped += len(tracks)
             for i in range(len(tracks)):
                 self._window.cut(self._first[lane] + i)
             self._begin(arrival)

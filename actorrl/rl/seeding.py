@@ -35,3 +35,8 @@ def integer(seed: int | None, role: int, i: int = 0) -> int:
 def environment_seeds(seed: int | None, count: int, role: int = ENVIRONMENT, first: int = 0) -> list[int]:
     """The seeds of environments `first` .. `first + count - 1`, for their first reset."""
     return [integer(seed, role, first + i) for i in range(count)]
+
+
+def seed_after(seed: int, crashes: int) -> int:
+    """The seed of an environment that has crashed so often; each time another, so that it does not repeat itself."""
+    return int(np.random.SeedSequence(seed, spawn_key=(crashes,)).generate_state(1, np.uint32)[0] >> 1)

@@ -8,20 +8,23 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from actorrl.actor import ActorRef, System, kill, startat, stop
 from actorrl.actor.engine import active, install
+from actorrl.errors import ActorError
 from actorrl.rl.environments import LocalEnvironments
 from actorrl.rl.lanes import InlineLanes
 from actorrl.rl.seeding import environment_seeds
 from actorrl.training.arrangements import Central
 from actorrl.training.environment_source import EnvironmentSource
-from actorrl.training.remote_lanes import EnvironmentServer, RemoteLanes
+from actorrl.training.remote_lanes import RESTARTED, EnvironmentServer, RemoteLanes
 from actorrl.training.roles import AgentRole, InlineRef, Marks, Recipe
 
+log = logging.getLogger("actorrl")
 ENGINES = {"InlineEngine": "inline", "ProcessEngine": "processes", "RayEngine": "ray"}
 
 
@@ -45,7 +48,8 @@ def wired(
         actors: list[ActorRef[Any]] = []
         try:
             for make in source.makers(n):
-                actors.append(startat(None, EnvironmentServer, [make], raw=recipe.bare, encode=encode))
+                server = startat(None, **RESTARTED)(EnvironmentServer)
+                actors.append(server([make], raw=recipe.bare, encode=encode))
             seeds = environment_seeds(recipe.seed, n)
             actors.append(startat(None, central_agent, recipe, actors[:], seeds, arrangement.step_timeout, marks))
             yield actors[-1]
@@ -53,8 +57,9 @@ def wired(
             for actor in reversed(actors):
                 kill(actor)  # a step may never end, and nobody wants its result
             raise
-        for actor in reversed(actors):
-            stop(actor)
+        stop(actors.pop())
+        for actor in actors:
+            _close(actor)
 
 
 def central_agent(
@@ -62,6 +67,14 @@ def central_agent(
 ) -> AgentRole:
     """What the agent's actor is made by."""
     return AgentRole(recipe, RemoteLanes(servers, seeds, step_timeout), marks)
+
+
+def _close(environment: ActorRef[EnvironmentServer]) -> None:
+    """End an environment whose work is done; one that hangs now costs nothing but the time."""
+    try:
+        stop(environment)
+    except (TimeoutError, ActorError) as error:
+        log.warning("an environment did not close well: %s", error)
 
 
 @contextmanager

@@ -62,7 +62,7 @@ def train(
 
     Raises:
         TypeError, ValueError: what does not fit, before anything is started.
-        RuntimeError: an environment that failed, died or hung during training.
+        RuntimeError: an environment that failed during training, or crashed or hung again and again.
         FileExistsError: `run_dir` is not empty.
     """
     preset = isinstance(agent, str)
@@ -153,6 +153,9 @@ def _close(prepared: Prepared, runner: Runner, progress: ProgressLine) -> Run:
     run.plot()
     rate = (experiment.steps or 0) / max(runner.seconds, 1e-9)
     progress.say(f"trained for {duration(runner.seconds)}, {rate:,.0f} steps/s; {runner.evaluated}")
+    if runner.dropped:
+        crashed = "1 episode was" if runner.dropped == 1 else f"{runner.dropped} episodes were"
+        progress.say(f"{crashed} dropped: the environment crashed in it, or hung, and was started again", "yellow")
     began = time.monotonic()
     patience = max(FREE_SECONDS, SHARE * runner.seconds)
     episodes = experiment.evaluation.final

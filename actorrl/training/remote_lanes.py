@@ -4,29 +4,37 @@
 
     Explorer ── send ──► ref.step(...) ─────► environment actor
              ◄─ receive ── wait(any) ◄── Future ──┘
+
+An environment whose process dies, or that takes longer than `step_timeout` and is killed for it, is started again by
+its options (`RESTARTED`) and reset here with a seed of its own; the Explorer drops the episode that it broke.
 """
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Sequence
 from typing import Any
 
-from actorrl.actor import ActorRef, Future, fetch, kill, wait
+from actorrl.actor import ActorRef, Future, fetch, kill, wait, watch
 from actorrl.errors import ActorDied
 from actorrl.rl.environments import LocalEnvironments
 from actorrl.rl.lanes import Arrival
 from actorrl.rl.nouns import Array
+from actorrl.rl.seeding import seed_after
 
 PATIENCE = 0.1  # seconds that `receive` waits before it lets the slice end
+RESTARTED: dict[str, Any] = {"max_restarts": 20, "restart_window": 60.0, "backoff": 0.0}
+"""How often one environment may crash: then the run ends, with the first of the crashes."""
 
 
 class EnvironmentServer(LocalEnvironments):
     """`LocalEnvironments` as an actor's object."""
 
-    def start(self, seeds: Sequence[int | None]) -> tuple[Any, Array | None]:
-        """Reset; the first observations and the action masks, if there are any."""
-        return self.reset(seeds), self.action_mask()
+    def start(self, seeds: Sequence[int | None]) -> tuple[Any, Array | None, int]:
+        """Reset; the first observations, the action masks, if there are any, and the process."""
+        return self.reset(seeds), self.action_mask(), os.getpid()
 
     def on_stop(self) -> None:
         """Close the environments when the actor ends."""
@@ -37,12 +45,12 @@ class RemoteLanes:
     """One lane per environment actor, each with one environment.
 
     Args:
-        environments: refs to `EnvironmentServer` actors.
+        environments: refs to `EnvironmentServer` actors, spawned with the options `RESTARTED`.
         seeds: one per environment, for the first reset.
-        step_timeout: seconds after which a call that has not been answered is given up.
+        step_timeout: seconds after which a call that has not been answered is a crash.
 
     Raises (from `receive`):
-        RuntimeError: an environment died, failed or took too long; it names which.
+        RuntimeError: an environment failed, or crashed more often than it may; it names which.
     """
 
     def __init__(
@@ -50,14 +58,22 @@ class RemoteLanes:
     ) -> None:
         self._environments, self._seeds, self._timeout = list(environments), list(seeds), step_timeout
         self.sizes = [1] * len(self._environments)
+        self.incidents: list[str] = []
+        """What happened to environments since somebody last took it out, in words."""
+        self._ends = [watch(environment) for environment in self._environments]  # for good
+        self._crashes = [0] * len(self._environments)
+        self._pids: list[int | None] = [None] * len(self._environments)  # None: it has not answered since its start
         self._flying: dict[int, tuple[Future[Any], float]] = {}  # lane -> (future, when it was sent), oldest first
         self._starting: set[int] = set()
 
     def reset(self) -> None:
         """Ask every environment for its first observation."""
-        for lane, (environment, seed) in enumerate(zip(self._environments, self._seeds, strict=True)):
-            self._flying[lane] = (environment.start([seed]), time.monotonic())
-            self._starting.add(lane)
+        for lane, seed in enumerate(self._seeds):
+            self._start(lane, seed)
+
+    def _start(self, lane: int, seed: int) -> None:
+        self._starting.add(lane)
+        self._flying[lane] = (self._environments[lane].start([seed]), time.monotonic())
 
     def send(self, lane: int, actions: Any) -> None:
         """Ask one environment for a step."""
@@ -75,14 +91,18 @@ class RemoteLanes:
         arrivals = []
         for lane, future in answered:
             del self._flying[lane]
-            arrivals.append(self._arrival(lane, future))
+            arrival = self._arrival(lane, future)
+            if arrival is not None:
+                arrivals.append(arrival)
         return arrivals
 
-    def _arrival(self, lane: int, future: Future[Any]) -> Arrival:
+    def _arrival(self, lane: int, future: Future[Any]) -> Arrival | None:
+        """What an environment answered; None where it died, and has been asked to begin again."""
         try:
             answer = fetch(future)
         except ActorDied as error:
-            raise RuntimeError(f"environment {lane} of {len(self.sizes)} died: {error}") from error
+            self._died(lane, error)
+            return None
         except Exception as error:
             what = "reset" if lane in self._starting else "step"
             raise RuntimeError(
@@ -90,18 +110,32 @@ class RemoteLanes:
             ) from error
         if lane in self._starting:
             self._starting.discard(lane)
+            self._pids[lane] = answer[2]
             return Arrival(lane, answer[0], None, answer[1])
         return Arrival(lane, answer.observation, answer)
 
+    def _died(self, lane: int, error: ActorDied) -> None:
+        if self._ends[lane].done():
+            end = self._ends[lane].result(0)
+            raise RuntimeError(f"environment {lane} of {len(self.sizes)} died: {end}") from error
+        self._pids[lane] = None
+        self._crashes[lane] += 1
+        self._start(lane, seed_after(self._seeds[lane], self._crashes[lane]))
+
     def _give_up_the_late(self) -> None:
         now = time.monotonic()
-        for lane, (future, sent) in self._flying.items():
-            if now - sent > self._timeout:
-                future.cancel()
-                kill(self._environments[lane])  # nothing else would end that step
-                what = "reset" if lane in self._starting else "step"
-                raise RuntimeError(
-                    f"environment {lane} of {len(self.sizes)} did not answer a {what} within step_timeout="
-                    f"{self._timeout:g} s, which counts as a crash; a slower environment needs a larger one: "
-                    f"Central(step_timeout=...)"
-                )
+        for lane, (_, sent) in self._flying.items():
+            if now - sent <= self._timeout:
+                continue
+            what, pid = "reset" if lane in self._starting else "step", self._pids[lane]
+            text = (
+                f"environment {lane} of {len(self.sizes)} did not answer a {what} within step_timeout="
+                f"{self._timeout:g} s, which counts as a crash"
+            )
+            if pid is None:
+                kill(self._environments[lane])  # nothing else would end that reset, and the next would be no better
+                raise RuntimeError(f"{text}; a slower environment needs a larger one: step_timeout=...")
+            self._pids[lane] = None
+            self._flying[lane] = self._flying[lane][0], now
+            self.incidents.append(f"{text}: its process was killed")
+            os.kill(pid, signal.SIGKILL)  # its death is told by the call, and it is started again

@@ -50,6 +50,10 @@ class Report(NamedTuple):
     rows: list[Row]
     snapshots: list[Snapshot]
     done: bool
+    dropped: int = 0
+    """Episodes that were broken off so far, because their environments crashed."""
+    incidents: tuple[str, ...] = ()
+    """What happened to environments, in words."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +110,7 @@ class AgentRole:
         self._over = self._failed = False
         with self._randomness:
             self._practice = recipe.practice(lanes, marks.total)
+        self._incidents: list[str] = getattr(lanes, "incidents", [])
 
     def advance(self) -> Report:
         """Work for about 100 ms, or to the end; after an error there is nothing left to do."""
@@ -123,13 +128,16 @@ class AgentRole:
                 if practice.steps >= target and practice.settled:
                     self._cut(rows, snapshots)
         self._failed = False
-        return Report(practice.steps, rows, snapshots, self._over)
+        incidents = tuple(self._incidents)
+        self._incidents.clear()
+        return Report(practice.steps, rows, snapshots, self._over, practice.explorer.dropped, incidents)
 
     def _cut(self, rows: list[Row], snapshots: list[Snapshot]) -> None:
         steps, marks = self._practice.steps, self._marks
         self._over = over = steps >= marks.total
         if steps >= self._next_row or over:
-            rows.append(Row(steps, self._episodes, self._practice.metrics()))
+            dropped = {"dropped_episodes": float(self._practice.explorer.dropped)}
+            rows.append(Row(steps, self._episodes, {**dropped, **self._practice.metrics()}))
             self._episodes = []
             self._next_row = steps - steps % marks.row + marks.row
         if steps >= self._next_snapshot or over:

@@ -54,6 +54,8 @@ class Runner:
         self.best: Snapshot | None = None
         self.seconds = 0.0
         """How long training took, without the evaluation that it waited for or that came afterwards."""
+        self.dropped = 0
+        """Episodes that crashes of environments have cost."""
 
     def run(self, role: Any) -> None:
         """Advance `role` until it is done, then judge what is left to judge. Raises what the role raises."""
@@ -97,6 +99,9 @@ class Runner:
         return words
 
     def _take(self, report: Report) -> None:
+        self.dropped = report.dropped
+        for incident in report.incidents:
+            self._progress.say(f"  {incident}", style="yellow")
         for row in report.rows:
             self._book(row)
         for snapshot in report.snapshots:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from pathlib import Path
 
 import numpy as np
@@ -139,30 +137,6 @@ def test_an_error_of_the_environment_ends_the_run_and_names_it():
     with pytest.raises(RuntimeError, match=r"environment \d of 2 failed in step: KeyError: 'the door is locked'"):
         train(Recorder(Failing.action_space), Failing, steps=100, arrangement=Central(2))
     assert active.engine is None
-
-
-def test_an_environment_that_dies_ends_the_run_and_is_named():
-    class Mortal(Counting):
-        def step(self, action):
-            self.total = getattr(self, "total", 0) + 1
-            if self.total == 30:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return super().step(action)
-
-    with pytest.raises(RuntimeError, match=r"environment \d of 2 died"):
-        train(Recorder(Mortal.action_space), Mortal, steps=1000, arrangement=Central(2))
-
-
-def test_a_step_longer_than_the_time_out_is_a_crash_of_that_environment():
-    class Stuck(Counting):
-        def step(self, action):
-            self.total = getattr(self, "total", 0) + 1
-            if self.total == 30:
-                signal.pause()
-            return super().step(action)
-
-    with pytest.raises(RuntimeError, match=r"environment \d of 2 did not answer a step within step_timeout=0.5 s"):
-        train(Recorder(Stuck.action_space), Stuck, steps=1000, arrangement=Central(2, step_timeout=0.5))
 
 
 def test_an_error_in_update_arrives_as_itself():

@@ -1,0 +1,181 @@
+"""Environments crash, training goes on: the steps are made, the broken episodes are dropped and counted."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+from small_agents import Counting, Recorder
+
+from actorrl import Central, DQNConfig, errors, train
+from actorrl.actor.engine import active
+from actorrl.rl.seeding import environment_seeds, seed_after
+
+LONG = 60.0
+
+
+def kill_me() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def segfault() -> None:
+    ctypes.string_at(0)
+
+
+WAYS = {"SIGKILL": kill_me, "os._exit": lambda: os._exit(3), "segfault": segfault, "sys.exit": lambda: exit(4)}
+
+
+class Mortal(Counting):
+    """Counts, and does something fatal in step `at` of the first process that makes so many, of those that see `once`.
+
+    `once` is a file; whoever can make it is the one.
+    """
+
+    def __init__(self, how: Any, once: Path | None, at: int = 20) -> None:
+        super().__init__(limit=7)
+        self.how, self.once, self.at, self.made = how, once, at, 0
+
+    def step(self, action: Any) -> Any:
+        self.made += 1
+        if self.made == self.at and self._mine():
+            self.how()
+        return super().step(action)
+
+    def _mine(self) -> bool:
+        if self.once is None:
+            return True
+        try:
+            self.once.touch(exist_ok=False)
+        except FileExistsError:
+            return False
+        return True
+
+
+def recorder() -> Recorder:
+    return Recorder(Counting.action_space)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_an_environment_that_dies_is_started_again(way: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    run = train(recorder(), lambda: Mortal(WAYS[way], tmp_path / "once"), steps=300, arrangement=Central(3))
+
+    assert run.metrics["steps"][-1] == 300 and run.metrics["dropped_episodes"][-1] == 1
+    assert "1 episode was dropped" in capfd.readouterr().err
+    assert active.engine is None
+
+
+def test_no_update_spans_the_crash_and_none_is_lost_or_made_twice(tmp_path: Path):
+    """Counting observes 100 times the episode and the steps in it: what an agent is shown follows from its parts."""
+    run = train(recorder(), lambda: Mortal(kill_me, tmp_path / "once"), steps=200, arrangement=Central(1))
+    updates = run.agent.updates
+
+    assert len(updates) == 200
+    for observation, _, _, following, _ in updates:
+        assert following[0] == observation[0] + 1, "the true next observation of the same episode"
+    returns = run.metrics["episode_return"]
+    assert np.nanmax(returns) == np.nanmin(returns) == 7, "no broken episode among the returns"
+
+
+def test_an_environment_that_hangs_is_killed_and_started_again(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    run = train(
+        recorder(),
+        lambda: Mortal(signal.pause, tmp_path / "once"),
+        steps=300,
+        arrangement=Central(3, step_timeout=0.5),
+    )
+
+    assert run.metrics["steps"][-1] == 300 and run.metrics["dropped_episodes"][-1] == 1
+    error = capfd.readouterr().err
+    assert "did not answer a step within step_timeout=0.5 s, which counts as a crash: its process was killed" in error
+
+
+def test_one_that_is_suspended_is_killed_too(tmp_path: Path):
+    def suspend() -> None:
+        os.kill(os.getpid(), signal.SIGSTOP)
+
+    run = train(
+        recorder(), lambda: Mortal(suspend, tmp_path / "once"), steps=200, arrangement=Central(2, step_timeout=0.5)
+    )
+
+    assert run.metrics["dropped_episodes"][-1] == 1
+
+
+def test_the_others_work_while_one_hangs(tmp_path: Path):
+    began = time.monotonic()
+    run = train(
+        recorder(),
+        lambda: Mortal(signal.pause, tmp_path / "once", at=10),
+        steps=2000,
+        arrangement=Central(2, step_timeout=3.0),
+    )
+
+    assert run.metrics["steps"][-1] == 2000
+    others = [update for update in run.agent.updates if update is not None]
+    assert len(others) == 2000 and time.monotonic() - began < LONG
+
+
+def test_an_environment_that_crashes_again_and_again_ends_the_run_with_its_first_error():
+    with pytest.raises(RuntimeError, match=r"environment 0 of 1 died: .*SIGKILL.*21 deaths"):
+        train(recorder(), lambda: Mortal(kill_me, None, at=10), steps=1000, arrangement=Central(1))
+    assert active.engine is None
+
+
+def test_a_reset_that_hangs_from_the_start_ends_the_run():
+    class Asleep(Counting):
+        def reset(self, **how: Any) -> Any:
+            if os.getpid() != program:
+                signal.pause()
+            return super().reset(**how)
+
+    program = os.getpid()
+    with pytest.raises(RuntimeError, match=r"did not answer a reset within step_timeout=0\.5 s.*needs a larger one"):
+        train(recorder(), Asleep, steps=100, arrangement=Central(2, step_timeout=0.5))
+
+
+def test_a_neural_agent_learns_on(tmp_path: Path):
+    class Cart(gymnasium.Wrapper[Any, Any, Any, Any]):
+        def __init__(self) -> None:
+            super().__init__(gymnasium.make("CartPole-v1"))
+            self.made = 0
+
+        def step(self, action: Any) -> Any:
+            self.made += 1
+            if self.made == 50 and not (tmp_path / "once").exists():
+                (tmp_path / "once").touch()
+                segfault()
+            return super().step(action)
+
+    config = DQNConfig(learning_starts=50, batch_size=16)
+    run = train(config, Cart, steps=600, arrangement=Central(2))
+
+    assert run.metrics["steps"][-1] == 600 and run.metrics["dropped_episodes"][-1] >= 1
+    assert run.metrics["updates"][-1] > 0
+
+
+def test_a_learner_that_dies_stops_the_run_with_its_error():
+    class Doomed(Recorder):
+        def update(self, *five: Any) -> None:
+            super().update(*five)
+            if len(self.updates) == 50:
+                kill_me()
+
+    began = time.monotonic()
+    with pytest.raises(errors.ActorDied, match="SIGKILL"):
+        train(Doomed(Counting.action_space), Counting, steps=100_000, arrangement=Central(2))
+    assert time.monotonic() - began < LONG
+    assert active.engine is None
+
+
+def test_an_environment_begins_again_with_a_seed_of_its_own():
+    seeds = environment_seeds(0, 3)
+    again = [seed_after(seed, crashes) for seed in seeds for crashes in (1, 2)]
+
+    assert len({*seeds, *again}) == 9
+    assert again == [seed_after(seed, crashes) for seed in seeds for crashes in (1, 2)]
