@@ -8,11 +8,12 @@ BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check install -qq -c constraints.txt
 SETUP = setup.cfg pyproject.toml constraints.txt
 
-.PHONY: help train test lint types notebooks notebooks-save bench-smoke bench clean
+.PHONY: help train test chaos lint types notebooks notebooks-save bench-smoke bench clean
 
 help:
 	@echo "make train        learn CartPole with 4 environment actors, about two minutes (STEPS=2000 for a taste)"
 	@echo "make test         run the tests"
+	@echo "make chaos        a few minutes of deaths, floods and endurance (SECONDS=20 for each test)"
 	@echo "make lint         ruff, format and rules"
 	@echo "make types        mypy; strict on the runtime"
 	@echo "make notebooks    execute the notebooks (notebooks-save keeps their outputs)"
@@ -23,6 +24,9 @@ train: $(VENV)/.ready
 
 test: $(VENV)/.ready
 	$(BIN)/python -m pytest $(ARGS)
+
+chaos: $(VENV)/.ready
+	$(BIN)/python -m pytest tests/chaos --chaos=$(or $(SECONDS),20) $(ARGS)
 
 lint: $(VENV)/.ready-dev
 	$(BIN)/ruff check .

@@ -6,10 +6,12 @@ that folder is on the path.
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import sys
 import tempfile
+import threading
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,6 +31,15 @@ os.environ[strays.MARK] = uuid.uuid4().hex
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--chaos", type=float, metavar="SECONDS", help="run tests/chaos too, each for about so long")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """`tests/chaos` takes minutes: it is run where it is asked for."""
+    return True if "chaos" in collection_path.parts and config.getoption("--chaos") is None else None
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
     """End the shared system of the conformance tests before the first test that does not run in it."""
@@ -40,6 +51,28 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     shared.close()
     if not session.testsfailed:
         shutil.rmtree(TEMPORARY, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def nothing_stays_open(request: pytest.FixtureRequest) -> Iterator[None]:
+    """After a test with a system of its own, or none, as many sockets, pipes and threads are open as before it."""
+    if wanted(request.node) is not None or shared.name is not None:
+        yield  # actors of the shared system live on: it is looked at when it ends
+        return
+    before, threads = strays.connections(), set(threading.enumerate())
+    yield
+
+    def new_threads() -> set[threading.Thread]:
+        # One that gives shares back lives as long as the memory they are in, which is as long as the process.
+        return {thread for thread in threading.enumerate() if thread.name != "actorrl-shares"} - threads
+
+    def as_before() -> bool:
+        return len(strays.connections()) <= len(before) and not new_threads()
+
+    if shared.name is None and not as_before():
+        gc.collect()
+        text = f"open before: {before}, now {strays.connections()}; new: {new_threads()}"
+        strays.eventually(as_before, within=5.0, what=text)
 
 
 @pytest.fixture(autouse=True, scope="module")

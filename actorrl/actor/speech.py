@@ -69,6 +69,11 @@ class WholeLines(io.TextIOWrapper):
                 super().write(self._began.pop(thread))
             super().flush()
 
+    def close(self) -> None:
+        """End the stream and its thread."""
+        super().close()
+        self._waiting.set()
+
     def _finish_soon(self) -> None:
         if self._flusher is None:
             self._flusher = threading.Thread(target=self._finish_later, name="actorrl-lines", daemon=True)
@@ -77,7 +82,7 @@ class WholeLines(io.TextIOWrapper):
 
     def _finish_later(self) -> None:
         """A thread, made for the first line that is not whole."""
-        while self._waiting.wait():
+        while self._waiting.wait() and not self.closed:
             self._waiting.clear()
             before = dict(self._began)
             time.sleep(SOON)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,9 +89,9 @@ class Prepared:
         total = experiment.steps or 0
         every = experiment.evaluation.interval(total)
         marks = Marks(total, max(1, min(every, total) // ROWS_PER_SNAPSHOT), every)
-        with ProgressLine(total) as progress, _one_torch_thread():
+        evaluator = Evaluator(source, recipe.encoder(), recipe.seed)
+        with ProgressLine(total) as progress, _one_torch_thread(), closing(evaluator):
             _announce(progress, self)
-            evaluator = Evaluator(source, recipe.encoder(), recipe.seed)
             selection = Selection(evaluator, experiment.evaluation, lambda snapshot: _player(recipe, snapshot))
             inline = experiment.arrangement is None or experiment.engine == "inline"
             runner = Runner(self.directory, selection, progress, beside=source.copies, inline=inline)
@@ -99,7 +99,6 @@ class Prepared:
                 runner.run(role)
             progress.stop()
             runner.finish()
-            evaluator.close()
             return _close(self, runner, progress)
 
 

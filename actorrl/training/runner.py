@@ -75,6 +75,9 @@ class Runner:
                 if judging:
                     self._judge()
             self.seconds = self._elapsed()
+        except BaseException:
+            self._board.close()
+            raise
         finally:
             for future in flying:  # only after an error: nobody will ask for these any more
                 future.cancel()

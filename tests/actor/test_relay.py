@@ -22,10 +22,12 @@ class Way:
         ours, self.driver = socket.socketpair()
         self.relay = Relay(self.selector, ours)
         self.inbound = b""
+        self.voices: list[Voice] = []
 
     def voice(self, number: int = 1) -> tuple[Voice, int, int]:
         voice = self.relay.open(number)
         voice.belongs_to(None, "A", None, 7)
+        self.voices.append(voice)
         out, err = voice.theirs
         return voice, out, err
 
@@ -59,6 +61,8 @@ class Way:
 def way() -> Iterator[Way]:
     way = Way()
     yield way
+    for voice in way.voices:
+        voice.hand_over()
     way.relay.close()
     way.selector.close()
     way.driver.close()

@@ -21,6 +21,7 @@ class Shared:
         if self.name == name:
             return
         self.close()
+        self.open = len(strays.connections())
         self.before = strays.processes(os.environ[strays.MARK]), strays.files(tempfile.gettempdir())
         self.system = System(engine=name, seed=0)
         self.system.__enter__()
@@ -32,6 +33,7 @@ class Shared:
             return
         self.name = None
         self.system.__exit__(None, None, None)
+        assert len(strays.connections()) <= self.open, "the system has left sockets or pipes open"
         strays.assert_gone(os.environ[strays.MARK], tempfile.gettempdir(), within=5.0, known=self.before)
 
 

@@ -171,8 +171,8 @@ def test_ctrl_c_at_a_terminal_is_one_traceback():
 def test_ctrl_c_again_while_the_program_ends_does_not_wait_for_it():
     script = """
     import sys
-    print('ready', flush=True)
     try:
+        print('ready', flush=True)
         fetch(asleep.sleep())
     finally:
         print('first', flush=True)

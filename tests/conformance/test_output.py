@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -11,7 +12,7 @@ import tempfile
 import pytest
 from engines import only_processes
 from gates import Gate
-from scripts import run, running
+from scripts import ROOT, run, running
 from strays import eventually
 
 from actorrl import fetch, kill, startat
@@ -189,18 +190,26 @@ print("taken:", repr(taken.getvalue()))
     assert script.out.count("captured") == 1 and "taken: '(Talker" in script.out
 
 
-def test_in_a_notebook_the_output_appears_in_the_cell_that_runs():
-    nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
-    pytest.importorskip("ipykernel")
-    says = "class Says:\n    def say(self, x):\n        print(x)\n        time.sleep(0.3)\n"
-    cells = [f"import time\nfrom actorrl import startat, fetch\n{says}ref = startat(None, Says)\nfetch(ref.say('one'))"]
-    cells += ["fetch(ref.say('two'))"]
-    notebook = nbformat.v4.new_notebook()
-    notebook.cells = [nbformat.v4.new_code_cell(cell) for cell in cells]
-    nbclient.NotebookClient(notebook, timeout=60).execute()
+NOTEBOOK = """
+import json, nbclient, nbformat
+says = "class Says:\\n    def say(self, x):\\n        print(x)\\n        time.sleep(0.3)\\n"
+first = f"import time\\nfrom actorrl import startat, fetch\\n{says}ref = startat(None, Says)\\nfetch(ref.say('one'))"
+notebook = nbformat.v4.new_notebook()
+notebook.cells = [nbformat.v4.new_code_cell(cell) for cell in (first, "fetch(ref.say('two'))")]
+nbclient.NotebookClient(notebook, timeout=60).execute()
+print(json.dumps(["".join(output.get("text", "") for output in cell.outputs) for cell in notebook.cells]))
+"""
 
-    said = ["".join(output.get("text", "") for output in cell.outputs) for cell in notebook.cells]
-    assert [line.split(") ")[1] for line in said] == ["one\n", "two\n"]
+
+def test_in_a_notebook_the_output_appears_in_the_cell_that_runs():
+    for needed in ("nbformat", "nbclient", "ipykernel"):
+        pytest.importorskip(needed)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", NOTEBOOK]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=100)
+
+    assert done.returncode == 0, done.stderr
+    assert [line.split(") ")[1] for line in json.loads(done.stdout)] == ["one\n", "two\n"]
 
 
 def test_a_driver_without_stdout_and_stderr_runs_all_the_same():
