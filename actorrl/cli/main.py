@@ -134,7 +134,9 @@ def evaluate(arguments: list[str]) -> int:
     run = load(given.run_dir, trust=given.trust)
     steps = run.steps_of(given.which)
     print(f"{run.directory}, {given.which}, after {steps:,} steps", file=sys.stderr)
-    print(run.evaluate(given.episodes, given.which, render=given.render))
+    print(run.evaluate(given.episodes, given.which, render=given.render), flush=True)
+    for number in range(len(run.agents)) if len(run.agents) > 1 else ():
+        print(f"agent {number} at the end: {run.evaluate(given.episodes, number)}", file=sys.stderr)
     return 0
 
 
@@ -143,6 +145,7 @@ def list_presets(arguments: list[str]) -> int:
     from rich.console import Console
     from rich.table import Table
 
+    from actorrl.training.arrangements import SharedReplay
     from actorrl.training.experiment import Experiment
     from actorrl.training.presets import find, names
 
@@ -155,6 +158,8 @@ def list_presets(arguments: list[str]) -> int:
         placed = experiment.arrangement
         algorithm = type(experiment.agent).__name__.removesuffix("Config")
         words = "none" if placed is None else f"{type(placed).__name__}, {placed.environments} environments"
+        if isinstance(placed, SharedReplay):
+            words = f"SharedReplay, {placed.count} agents, {placed.environments} environments"
         table.add_row(name, algorithm, str(experiment.env), words, f"{experiment.steps:,}")
     Console(highlight=False).print(table)
     return 0

@@ -16,6 +16,7 @@ class Updates:
 
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
+        self.paced = bool(getattr(parts.table, "paced", False))
         self.count = 0  # updates done
         self.owed = 0
         self._bursts = 0  # bursts that have fallen due
@@ -29,7 +30,12 @@ class Updates:
         return max(cadence.train_freq - steps % cadence.train_freq, cadence.learning_starts - steps)
 
     def steps_taken(self, steps: int) -> None:
-        """Book the agent's step count; `owed` grows by `gradient_steps` for each burst that fell due."""
+        """Book the agent's step count; `owed` grows by `gradient_steps` for each burst that fell due.
+
+        Where the table has a limiter of its own, that says how many updates there are, and nothing is owed.
+        """
+        if self.paced:
+            return
         bursts = self._bursts_due(steps)
         self.owed += (bursts - self._bursts) * self.parts.cadence.gradient_steps
         self._bursts = bursts
@@ -38,12 +44,12 @@ class Updates:
         starts, freq = max(self.parts.cadence.learning_starts, 1), self.parts.cadence.train_freq
         return max(0, steps // freq - (starts - 1) // freq)
 
-    def one(self) -> None:
-        """Do one owed update; where the table has nothing to give, owe nothing any more."""
+    def one(self) -> bool:
+        """Do one update; where the table has nothing to give, owe nothing any more. Whether it was done."""
         sample = self.parts.table.sample(self.parts.cadence.batch_size)
         if sample is None:
             self.owed = 0
-            return
+            return False
         batch = sample.batch if sample.weight is None else {**sample.batch, "weight": sample.weight}
         updated = self.parts.learner.update(batch)
         if updated.td is not None and sample.ids is not None:
@@ -51,7 +57,8 @@ class Updates:
         if updated.metrics:
             self._metrics = updated.metrics
         self.count += 1
-        self.owed -= 1
+        self.owed = max(0, self.owed - 1)
+        return True
 
     def push(self) -> None:
         """Give the policy the learner's weights, where they are newer than its own."""

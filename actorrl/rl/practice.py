@@ -74,12 +74,13 @@ class Practice:
         before, episodes = explorer.steps, list[Episode]()
         deadline = time.perf_counter() + explorer_module.SLICE_SECONDS
         while time.perf_counter() < deadline:
-            if updates.owed:
-                updates.one()
+            if (updates.owed or updates.paced) and updates.one():
                 continue
             wanted = before + steps - explorer.steps
             if wanted <= 0:
                 break
+            if updates.paced and self.parts.table.blocked:  # type: ignore[union-attr]
+                continue  # too few have been sampled for more to be added: somebody else's turn
             updates.push()
             progress = explorer.advance(min(wanted, updates.steps_until_due(explorer.steps)))
             if not progress.steps:

@@ -15,6 +15,7 @@ LEARNER = 2
 EVALUATION = 3
 EVALUATION_POLICY = 4
 TABLE = 5
+AGENT = 6
 
 
 def sequence(seed: int | None, role: int, i: int = 0) -> np.random.SeedSequence:
@@ -30,6 +31,11 @@ def generator(seed: int | None, role: int, i: int = 0) -> np.random.Generator:
 def integer(seed: int | None, role: int, i: int = 0) -> int:
     """A seed in [0, 2^31) for what takes an int: `env.reset(seed=...)`, `torch.manual_seed`."""
     return int(sequence(seed, role, i).generate_state(1, np.uint32)[0] >> 1)
+
+
+def agent_seed(seed: int, j: int) -> int:
+    """The seed that agent j of several is made from; the first has the run's own."""
+    return seed if j == 0 else integer(seed, AGENT, j)
 
 
 def environment_seeds(seed: int | None, count: int, role: int = ENVIRONMENT, first: int = 0) -> list[int]:

@@ -155,8 +155,25 @@ class ReplayTable:
                 self._untold.append(slots)
         self.inserted += len(rows)
 
+    def limit(self, limiter: RateLimiter) -> None:
+        """Let a limiter say when rows go in and out; before the first are in. ValueError where it does not fit."""
+        if self.inserted:
+            raise ValueError("a limiter counts rows from the first on: set it before any are added")
+        limiter.fit(self.capacity)
+        self.limiter = limiter
+
     def sample(self, n: int) -> Sample | None:
         """A batch of n rows; None while there is no row, or the limiter lets none out."""
+        drawn = self.draw(n)
+        if drawn is None:
+            return None
+        raw, ids, weight = drawn
+        # The records by their fields, made so because .view and Sample(...) cost three times as much.
+        rows = np.ndarray(len(raw), self._layout, raw)
+        return tuple.__new__(Sample, ({name: rows[name] for name in self._names}, ids, weight))
+
+    def draw(self, n: int) -> tuple[Array, Array | None, Array | None] | None:
+        """`sample` before its rows have names: records void [n], their ids and weights."""
         inserted, ids = self.inserted, None
         held = inserted if inserted < self.capacity else self.capacity
         if not held or (self.limiter is not None and not self.limiter.may_sample(n)):
@@ -171,9 +188,7 @@ class ReplayTable:
             self.limiter.book_sample(len(slots))
         if self._tells_ids:
             ids = self._ids(slots)
-        # The records by their fields, made so because .view and Sample(...) cost three times as much.
-        rows = np.ndarray(len(slots), self._layout, self._raw.take(slots))
-        return tuple.__new__(Sample, ({name: rows[name] for name in self._names}, ids, weight))
+        return self._raw.take(slots), ids, weight
 
     def __getstate__(self) -> dict[str, Any]:
         # Two views of the same memory would come back as two arrays; and empty slots need not travel.

@@ -1,8 +1,8 @@
-"""The arrangements a user can name: who talks to whom. `train` reads them; `central.py` wires the one that is built."""
+"""The arrangements a user can name: who talks to whom. `train` reads them; `wiring.py` wires those that are built."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,14 +28,49 @@ class Central:
 
 @dataclass(frozen=True)
 class SharedReplay:
-    """m agent actors, n environment actors, one replay buffer that all agents write to and sample from."""
+    """m agent actors, n environment actors, one replay buffer that all agents write to and sample from.
+
+    environments i ≡ j mod m  ◄── actions ──►  agent j  ── rows ──►  replay buffer  ── batches ──►  every agent
+    """
 
     agents: int | Sequence[Any] = 2
     """How many agents, or one config per agent."""
     environments: int = 4
-    """How many environments, each an actor process."""
+    """How many environments, each an actor process; environment i is driven by agent i mod m."""
     step_timeout: float = 60.0
     """Seconds after which a step that has not been answered counts as a crash of that environment."""
+    vary: Callable[[Any, int], Any] | None = None
+    """Makes the config of agent j of the one that is given: (config, j) -> config."""
+    together: bool = False
+    """Let environments live in their agent's process, where calls need no socket but share one interpreter."""
+    samples_per_insert: float | None = None
+    """Rows sampled by all agents per row added by any; then this, and not `train_freq`, says how much is learned."""
+    tolerance: float | None = None
+    """By how many sampled rows either side may be ahead of that; the least that cannot deadlock where None."""
+
+    def __post_init__(self) -> None:
+        many = self.agents if isinstance(self.agents, int) else len(self.agents)
+        if many < 1:
+            raise ValueError(f"SharedReplay(agents=m): m must be at least 1, or a sequence of configs, found {many}")
+        if not isinstance(self.environments, int) or self.environments < many:
+            raise ValueError(
+                f"SharedReplay: every agent needs an environment; expected environments of at least {many}, the "
+                f"number of agents, found {self.environments!r}"
+            )
+        if not self.step_timeout > 0:
+            raise ValueError(f"SharedReplay(step_timeout=s): s must be more than 0 s, found {self.step_timeout!r}")
+        if self.tolerance is not None and self.samples_per_insert is None:
+            raise ValueError("SharedReplay: tolerance says how far from samples_per_insert; give that too")
+
+    @property
+    def count(self) -> int:
+        """How many agents."""
+        return self.agents if isinstance(self.agents, int) else len(self.agents)
+
+    def configs(self, config: Any) -> list[Any]:
+        """The config of each agent; `config` is the one that was given for all, or None."""
+        each = [config] * self.count if isinstance(self.agents, int) else list(self.agents)
+        return [self.vary(one, j) for j, one in enumerate(each)] if self.vary is not None else each
 
 
 @dataclass(frozen=True)
@@ -65,4 +100,5 @@ def require_built(arrangement: Any, *, bare_agent: bool) -> None:
             f"{name} takes an agent apart into a Policy, which acts, and a Learner, which improves it; an agent with "
             f"only get_action and update runs in None and Central"
         )
-    raise NotImplementedError(f"{name} is not built yet: use None or Central(environments=N)")
+    if isinstance(arrangement, Dataflow):
+        raise NotImplementedError(f"{name} is not built yet: use None, Central or SharedReplay")

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from actorrl.training.arrangements import Central, require_built
-from actorrl.training.central import wired
+from actorrl.rl.seeding import agent_seed
+from actorrl.training.arrangements import SharedReplay, require_built
 from actorrl.training.check import check_agent
 from actorrl.training.copies import copy_of
 from actorrl.training.environment_source import EnvironmentSource
@@ -26,8 +26,12 @@ from actorrl.training.run import Run
 from actorrl.training.run_directory import RunDirectory
 from actorrl.training.runner import Runner
 from actorrl.training.selection import FREE_SECONDS, SHARE, Selection
+from actorrl.training.shared_replay import check_shared, shared_table
+from actorrl.training.wiring import wired
 
 ROWS_PER_SNAPSHOT = 25
+EACH = 20
+"""Closing episodes of each of several agents."""
 
 
 def train(
@@ -48,8 +52,9 @@ def train(
         agent: the name of a preset or a YAML file, a config such as `DQNConfig()`, or your own object with
             `get_action` and `update`. Yours is never changed: a pickled copy is trained.
         env: an id ("CartPole-v1", "module:Id-v0"), a factory without arguments, or an instance.
-        arrangement: who talks to whom: None for one plain loop, `Central(environments=N)` for actors. With a preset,
-            None means the preset's own; "none" means none.
+        arrangement: who talks to whom: None for one plain loop, `Central(environments=N)` for actors,
+            `SharedReplay(agents=m, environments=n)` for several agents that learn from one replay buffer. With a
+            preset, None means the preset's own; "none" means none.
         engine: where actors live: "processes", or "inline" for debugging. A system that is running already is used.
         steps: environment steps over all environments.
         seed: an int of at least 0; the same seed gives the same numbers inline.
@@ -79,24 +84,27 @@ class Prepared:
     """A run that has been checked and may start; nothing runs yet, only its directory is there."""
 
     experiment: Experiment
-    recipe: Recipe
+    recipes: list[Recipe]
+    """Of each agent."""
     source: EnvironmentSource
     directory: RunDirectory
 
     def run(self) -> Run:
         """Train to the end, evaluate best and final, draw the curve."""
-        experiment, source, recipe = self.experiment, self.source, self.recipe
-        total = experiment.steps or 0
-        every = experiment.evaluation.interval(total)
-        marks = Marks(total, max(1, min(every, total) // ROWS_PER_SNAPSHOT), every)
-        evaluator = Evaluator(source, recipe.encoder(), recipe.seed)
+        experiment, source, recipes = self.experiment, self.source, self.recipes
+        total, agents = experiment.steps or 0, len(recipes)
+        every = max(1, experiment.evaluation.interval(total) // agents)
+        shares = [total // agents + (j < total % agents) for j in range(agents)]
+        marks = [Marks(share, max(1, min(every, share) // ROWS_PER_SNAPSHOT), every) for share in shares]
+        evaluator = Evaluator(source, recipes[0].encoder(), experiment.seed)
         with ProgressLine(total) as progress, _one_torch_thread(), closing(evaluator):
             _announce(progress, self)
-            selection = Selection(evaluator, experiment.evaluation, lambda snapshot: _player(recipe, snapshot))
+            selection = Selection(evaluator, experiment.evaluation, lambda one: _player(recipes[one.agent], one))
             inline = experiment.arrangement is None or experiment.engine == "inline"
-            runner = Runner(self.directory, selection, progress, beside=source.copies, inline=inline)
-            with wired(experiment.arrangement, experiment.engine, recipe, source, marks) as role:
-                runner.run(role)
+            where = {"beside": source.copies, "inline": inline}
+            runner = Runner(self.directory, selection, progress, total=total, agents=agents, **where)
+            with wired(experiment.arrangement, experiment.engine, recipes, source, marks) as roles:
+                runner.run(roles)
             progress.stop()
             runner.finish()
             return _close(self, runner, progress)
@@ -106,23 +114,32 @@ def prepare(experiment: Experiment, run_dir: str | Path | None = None) -> Prepar
     """Check everything that can be checked before a run starts, and make its directory; the errors of `train`."""
     require_built(experiment.arrangement, bare_agent=experiment.bare)
     source = EnvironmentSource(experiment.env, experiment.wrappers)
-    if isinstance(experiment.arrangement, Central):
+    if experiment.arrangement is not None:
         source.makers(experiment.arrangement.environments)
-    recipe = _recipe(experiment, source)
+    recipes = _recipes(experiment, source)
     directory = RunDirectory.create(run_dir, experiment.name)
     directory.write_config(experiment.to_tree(source.plain))
-    return Prepared(experiment, recipe, source, directory)
+    return Prepared(experiment, recipes, source, directory)
 
 
-def _recipe(experiment: Experiment, source: EnvironmentSource) -> Recipe:
-    """The agent, checked: a bare one by its rehearsal, a config by building its parts."""
+def _recipes(experiment: Experiment, source: EnvironmentSource) -> list[Recipe]:
+    """Each agent, checked: a bare one by its rehearsal, a config by building its parts."""
     observation_space, action_space = source.spaces()
-    if not experiment.bare:
-        recipe = Recipe(experiment.trainee(), False, observation_space, action_space, experiment.seed)
+    if experiment.bare:
+        check_agent(experiment.agent, source.maker(), close=source.copies)
+        return [Recipe(copy_of(experiment.agent), True, observation_space, action_space, experiment.seed)]
+    configs = experiment.trainees()
+    if isinstance(experiment.arrangement, SharedReplay):
+        check_shared(configs)
+    recipes = [
+        Recipe(config, False, observation_space, action_space, agent_seed(experiment.seed, j))
+        for j, config in enumerate(configs)
+    ]
+    for recipe in recipes:
         recipe.build()
-        return recipe
-    check_agent(experiment.agent, source.maker(), close=source.copies)
-    return Recipe(copy_of(experiment.agent), True, observation_space, action_space, experiment.seed)
+    if isinstance(experiment.arrangement, SharedReplay):
+        shared_table(recipes[0], experiment.arrangement)  # refuses a limiter that would deadlock
+    return recipes
 
 
 def _player(recipe: Recipe, snapshot: Snapshot) -> Player:
@@ -136,8 +153,11 @@ def _announce(progress: ProgressLine, prepared: Prepared) -> None:
     experiment, arrangement = prepared.experiment, prepared.experiment.arrangement
     placed = "one process"
     if arrangement is not None:
-        placed = f"Central, {arrangement.environments} environments, engine {experiment.engine}"
-    agent, env = type(experiment.agent).__name__.removesuffix("Config"), prepared.source.name
+        many = f", {arrangement.count} agents" if isinstance(arrangement, SharedReplay) else ""
+        name = type(arrangement).__name__
+        placed = f"{name}{many}, {arrangement.environments} environments, engine {experiment.engine}"
+    kinds = dict.fromkeys(type(recipe.agent).__name__.removesuffix("Config") for recipe in prepared.recipes)
+    agent, env = " and ".join(kinds), prepared.source.name
     progress.say(f"{agent} on {env} · {placed} · {experiment.steps:,} steps · seed {experiment.seed}", "bold")
     progress.say(f"run directory {prepared.directory.path}")
 
@@ -148,7 +168,8 @@ def _close(prepared: Prepared, runner: Runner, progress: ProgressLine) -> Run:
     final, best = runner.final, runner.best
     assert final is not None and best is not None
     config = experiment.to_tree(prepared.source.plain)
-    run = Run(directory, prepared.recipe, prepared.source, config, trust=True, fresh={"final": final, "best": best})
+    fresh = {"final": final, "best": best}
+    run = Run(directory, prepared.recipes, prepared.source, config, trust=True, fresh=fresh)
     run.plot()
     rate = (experiment.steps or 0) / max(runner.seconds, 1e-9)
     progress.say(f"trained for {duration(runner.seconds)}, {rate:,.0f} steps/s; {runner.evaluated}")
@@ -162,7 +183,10 @@ def _close(prepared: Prepared, runner: Runner, progress: ProgressLine) -> Run:
     for which, snapshot in (("best", best), ("final", final)):
         if snapshot.steps not in results:
             results[snapshot.steps] = run.evaluate(episodes, which, patience=patience)
-        progress.say(f"{which:>5}  {results[snapshot.steps]}   after {snapshot.steps:,} steps", "bold green")
+        whose = f" of agent {snapshot.agent}" if len(prepared.recipes) > 1 else ""
+        progress.say(f"{which:>5}  {results[snapshot.steps]}   after {snapshot.steps:,} steps{whose}", "bold green")
+    for number in directory.agents():
+        progress.say(f"       agent {number} at the end: {run.evaluate(EACH, number, patience=FREE_SECONDS)}")
     if any(len(result.returns) < episodes for result in results.values()):
         progress.say(f"  cut short after {duration(time.monotonic() - began)}: run.evaluate() plays all {episodes}")
     progress.say(f"curve  {directory.path / 'curve.png'}")

@@ -79,21 +79,23 @@ class Experiment:
         for key in tree:
             if key not in KEYS:
                 raise ValueError(f"{key} is not known{did_you_mean(key, KEYS)}")
-        if not tree.get("agent"):
+        arrangement = arrangement_of(tree.get("arrangement"))
+        if not tree.get("agent") and not _has_agents(arrangement):
             raise ValueError("agent is missing: name an algorithm (agent: {name: dqn}) or your own class")
         if tree.get("stop"):
             raise NotImplementedError("stop is not built yet: leave it out; a run ends after `steps`")
-        agent = tree["agent"] if isinstance(tree["agent"], Mapping) else {"name": tree["agent"]}
+        named = tree.get("agent")
+        agent: Mapping[str, Any] = named if isinstance(named, Mapping) else {"name": named}
         plain = {key: tree[key] for key in ("engine", "steps", "seed") if tree.get(key) is not None}
         return cls(
-            agent_of(agent),
+            agent_of(agent) if named else None,
             tree.get("env"),
-            arrangement_of(tree.get("arrangement")),
+            arrangement,
             wrappers=wrappers_of(tree.get("wrappers")),
             callbacks=tuple(tree.get("callbacks") or ()),
             evaluation=from_mapping(EvaluationPlan, tree.get("evaluation") or {}, "evaluation"),
             name=name,
-            agent_tree=dict(agent),
+            agent_tree=dict(agent) if named else None,
             **plain,
         )
 
@@ -101,7 +103,7 @@ class Experiment:
         """Itself, with numbers as numbers. Refuses what is missing, wrong, or not built yet."""
         if self.callbacks:
             raise NotImplementedError("callbacks are not built yet: leave callbacks at its default, ()")
-        if self.agent is None and not isinstance(self.arrangement, SharedReplay):
+        if self.agent is None and not _has_agents(self.arrangement):
             raise TypeError("agent is missing: train takes a preset's name, a config or your own object first")
         if self.env is None:
             raise TypeError("env is missing: train(agent, env) takes an id, a factory or an instance")
@@ -115,9 +117,9 @@ class Experiment:
             raise NotImplementedError("the engine 'ray' is not built yet: use 'processes' or 'inline'")
         return self
 
-    def trainee(self) -> Any:
-        """The agent as it is to be trained: schedules of a config stretch over all steps where it does not say."""
-        return with_schedule(self.agent, self.steps)
+    def trainees(self) -> list[Any]:
+        """The configs as they are to be trained: schedules stretch over an agent's own steps where it does not say."""
+        return trainees(self.agent, self.arrangement, self.steps)
 
     @property
     def bare(self) -> bool:
@@ -130,7 +132,7 @@ class Experiment:
         return {
             "env": env,
             "agent": self._agent_tree(),
-            "arrangement": None if arrangement is None else {"name": _key_of(arrangement), **to_mapping(arrangement)},
+            "arrangement": None if arrangement is None else self._arrangement_tree(),
             "engine": self.engine,
             "wrappers": [_named(wrap) for wrap in self.wrappers],
             "callbacks": [],
@@ -140,12 +142,31 @@ class Experiment:
             "stop": None,
         }
 
-    def _agent_tree(self) -> dict[str, Any]:
+    def _arrangement_tree(self) -> dict[str, Any]:
+        """SharedReplay with every agent's config, so that `vary` and a preset's agent are written out."""
+        arrangement = self.arrangement
+        tree = {"name": _key_of(arrangement), **to_mapping(arrangement)}
+        if isinstance(arrangement, SharedReplay) and (arrangement.vary or not isinstance(arrangement.agents, int)):
+            tree |= {"agents": [_config_tree(config) for config in arrangement.configs(self.agent)], "vary": None}
+        return tree
+
+    def _agent_tree(self) -> dict[str, Any] | None:
+        if self.agent is None:
+            return None
         if not self.bare:
-            kind = type(self.agent)
-            named = [name for name, config in ALGORITHMS.items() if config is kind]
-            return {"name": named[0] if named else name_of(kind), **to_mapping(self.agent)}
+            return _config_tree(self.agent)
         return self.agent_tree or {"name": name_of(type(self.agent)) or type(self.agent).__name__}
+
+
+def _has_agents(arrangement: Any) -> bool:
+    """Whether the arrangement brings a config for each agent."""
+    return isinstance(arrangement, SharedReplay) and not isinstance(arrangement.agents, int)
+
+
+def _config_tree(config: Any) -> dict[str, Any]:
+    kind = type(config)
+    named = [name for name, known in ALGORITHMS.items() if known is kind]
+    return {"name": named[0] if named else name_of(kind), **to_mapping(config)}
 
 
 def is_config(agent: Any) -> bool:
@@ -156,6 +177,12 @@ def is_config(agent: Any) -> bool:
         and hasattr(agent, "build")
         and not hasattr(agent, "get_action")
     )
+
+
+def trainees(agent: Any, arrangement: Any, steps: int | None) -> list[Any]:
+    """The config of each agent of an arrangement, with the steps that its schedules stretch over."""
+    each = arrangement.configs(agent) if isinstance(arrangement, SharedReplay) else [agent]
+    return [with_schedule(one, None if steps is None else max(1, steps // len(each))) for one in each]
 
 
 def with_schedule(agent: Any, steps: int | None) -> Any:
@@ -209,6 +236,8 @@ def arrangement_of(tree: Any) -> Any:
     short = name.lower().replace("-", "").replace("_", "")
     for known, kind in ARRANGEMENTS.items():
         if short == known.replace("-", ""):
+            if kind is SharedReplay and isinstance(values.get("agents"), (list, tuple)):
+                values["agents"] = [agent_of(one) if isinstance(one, Mapping) else one for one in values["agents"]]
             return from_mapping(kind, values, "arrangement")
     if ":" in name:
         return from_mapping(resolve(name, "arrangement"), values, "arrangement")

@@ -11,19 +11,21 @@ its options (`RESTARTED`) and reset here with a seed of its own; the Explorer dr
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import time
 from collections.abc import Sequence
 from typing import Any
 
-from actorrl.actor import ActorRef, Future, fetch, kill, wait, watch
-from actorrl.errors import ActorDied
+from actorrl.actor import ActorRef, Future, fetch, kill, stop, wait, watch
+from actorrl.errors import ActorDied, ActorError
 from actorrl.rl.environments import LocalEnvironments
 from actorrl.rl.lanes import Arrival
 from actorrl.rl.nouns import Array
 from actorrl.rl.seeding import seed_after
 
+log = logging.getLogger("actorrl")
 PATIENCE = 0.1  # seconds that `receive` waits before it lets the slice end
 RESTARTED: dict[str, Any] = {"max_restarts": 20, "restart_window": 60.0, "backoff": 0.0}
 """How often one environment may crash: then the run ends, with the first of the crashes."""
@@ -39,6 +41,14 @@ class EnvironmentServer(LocalEnvironments):
     def on_stop(self) -> None:
         """Close the environments when the actor ends."""
         self.close()
+
+
+def close_environment(environment: ActorRef[EnvironmentServer]) -> None:
+    """End an environment whose work is done; one that hangs now costs nothing but the time."""
+    try:
+        stop(environment)
+    except (TimeoutError, ActorError) as error:
+        log.warning("an environment did not close well: %s", error)
 
 
 class RemoteLanes:

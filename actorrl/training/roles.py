@@ -28,9 +28,12 @@ class Row(NamedTuple):
     """What happened since the row before."""
 
     steps: int
+    """Of this agent, since the start."""
     episodes: list[Episode]
     figures: dict[str, float]
     """loss, q, epsilon, ...: what the algorithm says of itself."""
+    agent: int = 0
+    """Which of several agents."""
 
 
 class Snapshot(NamedTuple):
@@ -41,6 +44,8 @@ class Snapshot(NamedTuple):
     """What acts: the algorithm's policy, or the bare agent."""
     state: Any
     """Its state_dict; None for a bare agent without one."""
+    agent: int = 0
+    """Which of several agents."""
 
 
 class Report(NamedTuple):
@@ -85,11 +90,14 @@ class Recipe:
         """What makes an array of an observation; None for a bare agent, which sees it raw."""
         return None if self.bare else self.agent.encoder(self.observation_space)
 
-    def practice(self, lanes: Any, total: int) -> Practice:
-        """The agent over lanes. A bare agent is trained as it is: pass a copy."""
+    def practice(self, lanes: Any, total: int, table: Any = None) -> Practice:
+        """The agent over lanes, with a table of its own unless one is given. A bare agent is trained as it is: pass
+        a copy.
+        """
         if self.bare:
             return Practice.of_agent(self.agent, lanes, self.action_space, seed=self.seed, limit=total)
-        return Practice.of_parts(self.build(), lanes, seed=self.seed, limit=total)
+        parts = self.build() if table is None else self.build()._replace(table=table)
+        return Practice.of_parts(parts, lanes, seed=self.seed, limit=total)
 
 
 class AgentRole:
@@ -99,17 +107,20 @@ class AgentRole:
         recipe: of the agent.
         lanes: to the environments.
         marks: where to cut rows and snapshots, and when to end.
+        table: shared with other agents; one of its own where not given.
+        number: which of several agents this is.
     """
 
-    def __init__(self, recipe: Recipe, lanes: Any, marks: Marks) -> None:
+    def __init__(self, recipe: Recipe, lanes: Any, marks: Marks, *, table: Any = None, number: int = 0) -> None:
         # Bare agents draw from the global generators: the same numbers, wherever this role lives.
         self._randomness = OwnRandomness(sequence(recipe.seed, EXPLORER))
         self._marks, self._next_row, self._next_snapshot = marks, marks.row, marks.snapshot
         self._bare = recipe.agent if recipe.bare else None
         self._episodes: list[Episode] = []
         self._over = self._failed = False
+        self._number = number
         with self._randomness:
-            self._practice = recipe.practice(lanes, marks.total)
+            self._practice = recipe.practice(lanes, marks.total, table)
         self._incidents: list[str] = getattr(lanes, "incidents", [])
 
     def advance(self) -> Report:
@@ -137,7 +148,7 @@ class AgentRole:
         self._over = over = steps >= marks.total
         if steps >= self._next_row or over:
             dropped = {"dropped_episodes": float(self._practice.explorer.dropped)}
-            rows.append(Row(steps, self._episodes, {**dropped, **self._practice.metrics()}))
+            rows.append(Row(steps, self._episodes, {**dropped, **self._practice.metrics()}, self._number))
             self._episodes = []
             self._next_row = steps - steps % marks.row + marks.row
         if steps >= self._next_snapshot or over:
@@ -147,12 +158,12 @@ class AgentRole:
     def _snapshot(self) -> Snapshot:
         if self._bare is not None:
             state = self._bare.state_dict() if hasattr(self._bare, "state_dict") else None
-            return Snapshot(self._practice.steps, copy_of(self._bare), copy_of(state))
+            return Snapshot(self._practice.steps, copy_of(self._bare), copy_of(state), self._number)
         parts = self._practice.parts
         assert parts is not None
         # The explorer takes new weights when it next acts; a snapshot is of what has been learned by now.
         parts.policy.set_weights(parts.learner.get_weights(), int(self._practice.metrics()["updates"]))
-        return Snapshot(self._practice.steps, copy_of(parts.policy), self._practice.state_dict())
+        return Snapshot(self._practice.steps, copy_of(parts.policy), self._practice.state_dict(), self._number)
 
 
 class InlineRef:

@@ -5,19 +5,21 @@ It holds the trained agent, the metrics and the checkpoints, and can act, be eva
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from actorrl.rl.adapters import StepAgent
+from actorrl.rl.seeding import agent_seed
 from actorrl.rl.spaces import Encoder, as_action
 from actorrl.training import checkpoints, curve
+from actorrl.training.arrangements import ARRANGEMENTS
 from actorrl.training.copies import copy_of
 from actorrl.training.environment_source import EnvironmentSource
 from actorrl.training.evaluation import CLOSING, Evaluation, Evaluator, Player
-from actorrl.training.experiment import agent_of, is_bare_name, with_schedule, wrappers_of
+from actorrl.training.experiment import agent_of, arrangement_of, is_bare_name, trainees, wrappers_of
 from actorrl.training.roles import Recipe, Snapshot
 from actorrl.training.run_directory import CHECKPOINTS, Metrics, RunDirectory
 
@@ -38,7 +40,7 @@ class Run:
     def __init__(
         self,
         directory: RunDirectory,
-        recipe: Recipe,
+        recipes: Sequence[Recipe],
         source: EnvironmentSource,
         config: dict[str, Any],
         trust: bool,
@@ -46,18 +48,24 @@ class Run:
     ) -> None:
         self.directory: Path = directory.path
         self.config = config
-        self._directory, self._recipe, self._source, self._trust = directory, recipe, source, trust
+        self._recipes, self._recipe = recipes, recipes[0]  # of each agent; what all have in common is the first's
+        self._directory, self._source, self._trust = directory, source, trust
         self.metrics: Mapping[str, Array] = Metrics.read(directory.path / "metrics.csv").arrays()
         there = {which: directory.checkpoint(which) for which in ("best", "final")}
         self.checkpoints: dict[str, Path] = {which: path for which, path in there.items() if path.exists()}
         # A bare agent of this very run keeps its class, and what its state_dict leaves out.
-        self._agents: dict[str, Any] = {w: s.policy for w, s in (fresh or {}).items() if recipe.bare}
-        self._rng = np.random.default_rng(recipe.seed)
+        self._agents: dict[str | int, Any] = {w: s.policy for w, s in (fresh or {}).items() if self._recipe.bare}
+        self._rng = np.random.default_rng(self._recipe.seed)
 
     @property
     def agent(self) -> Any:
-        """The trained agent as it was at the end."""
+        """The trained agent as it was at the end; of several the one that was found to be the best."""
         return self._agent(self._last)
+
+    @property
+    def agents(self) -> list[Any]:
+        """Every agent as it was at the end."""
+        return [self._agent(number) for number in self._directory.agents()] or [self.agent]
 
     @property
     def _last(self) -> str:
@@ -94,13 +102,13 @@ class Run:
         return [as_action(space, action) for action in actions]
 
     def evaluate(
-        self, episodes: int = 100, which: str = "best", *, render: bool = False, patience: float = float("inf")
+        self, episodes: int = 100, which: str | int = "best", *, render: bool = False, patience: float = float("inf")
     ) -> Evaluation:
         """Play fresh greedy episodes, raw returns; the same ones every time it is asked.
 
         Args:
             episodes: how many.
-            which: "best" or "final".
+            which: "best" or "final", or the number of one of several agents, as it was at the end.
             render: show them on the screen, one environment at a time.
             patience: seconds after which fewer episodes are enough.
 
@@ -122,25 +130,27 @@ class Run:
         arrangement, env = self.config["arrangement"], self._source.name
         placed = "one process"
         if arrangement is not None:
-            placed = f"{arrangement['name'].capitalize()}, {arrangement['environments']} environments"
+            name = ARRANGEMENTS[arrangement["name"]].__name__ if arrangement["name"] in ARRANGEMENTS else "arrangement"
+            many = f"{len(self._recipes)} agents, " if len(self._recipes) > 1 else ""
+            placed = f"{name}, {many}{arrangement['environments']} environments"
         agent = type(self._recipe.agent).__name__.removesuffix("Config")
         title, subtitle = f"{agent} on {env}", f"{placed} · seed {self.config['seed']}"
         curve.save(curve.draw(self.metrics, title, subtitle), path)
         return path
 
-    def _player(self, which: str) -> Player:
+    def _player(self, which: str | int) -> Player:
         agent = self._agent(which)
         if self._recipe.bare:
             return Player.of_agent(copy_of(agent), self._recipe.action_space)
         return Player(copy_of(agent.parts.policy), agent.parts.encode, True)
 
-    def _agent(self, which: str) -> Any:
+    def _agent(self, which: str | int) -> Any:
         if which not in self._agents:
             self._agents[which] = self._restored(self._existing(which))
         return self._agents[which]
 
-    def _existing(self, which: str) -> Path:
-        directory = self._directory.checkpoint(which)
+    def _existing(self, which: str | int) -> Path:
+        directory = self._directory.agent(which) if isinstance(which, int) else self._directory.checkpoint(which)
         if not directory.exists():
             raise FileNotFoundError(f"{self.directory} has no checkpoint {which!r}: the run did not get that far")
         return directory
@@ -151,12 +161,14 @@ class Run:
         if self._recipe.bare:
             agent = copy_of(self._recipe.agent)
         else:
-            agent = StepAgent(self._recipe.build(), self._recipe.seed)
+            recipe = self._recipes[int(checkpoints.about(directory).get("agent", 0))]
+            agent = StepAgent(recipe.build(), recipe.seed)
         agent.load_state_dict(checkpoints.load_state(directory))
         return agent
 
     def __repr__(self) -> str:
-        return f"<Run {self.directory}: {self.config['agent']['name']}, {self.config['steps']:,} steps>"
+        kinds = dict.fromkeys(type(recipe.agent).__name__.removesuffix("Config") for recipe in self._recipes)
+        return f"<Run {self.directory}: {' and '.join(kinds)}, {self.config['steps']:,} steps>"
 
 
 def load(run_dir: str | Path, *, trust: bool = False, agent: Any = None, env: Any = None) -> Run:
@@ -179,11 +191,14 @@ def load(run_dir: str | Path, *, trust: bool = False, agent: Any = None, env: An
             "the environment of this run has no name that a file could hold: pass it again, load(run_dir, env=...)"
         )
     source = EnvironmentSource(env, wrappers_of(config["wrappers"]))
-    bare = is_bare_name(str(config["agent"]["name"]))
-    if agent is None and not (bare and _pickled(directory)):
-        agent = _made_again(config["agent"])
-    agent = with_schedule(agent, config["steps"])
-    return Run(directory, Recipe(agent, bare, *source.spaces(), int(config["seed"])), source, config, trust)
+    named, arrangement = config["agent"], arrangement_of(config["arrangement"])
+    bare = named is not None and is_bare_name(str(named["name"]))
+    if agent is None and named is not None and not (bare and _pickled(directory)):
+        agent = _made_again(named)
+    seed, spaces = int(config["seed"]), source.spaces()
+    each = trainees(agent, arrangement, config["steps"])
+    recipes = [Recipe(one, bare, *spaces, agent_seed(seed, j)) for j, one in enumerate(each)]
+    return Run(directory, recipes, source, config, trust)
 
 
 def _pickled(directory: RunDirectory) -> bool:

@@ -5,7 +5,7 @@ runs/cartpole-20260101-120000/
     metrics.csv         a row per so many steps
     curve.png           the learning curve
     tensorboard/        the same rows for TensorBoard
-    checkpoints/        best, final, latest
+    checkpoints/        best, final, latest; agents/0, 1, ... where several learn together
 """
 
 from __future__ import annotations
@@ -68,6 +68,15 @@ class RunDirectory:
             raise ValueError(f"which must be one of {', '.join(CHECKPOINTS)}, found {which!r}")
         return self.path / "checkpoints" / which
 
+    def agent(self, number: int) -> Path:
+        """The directory of the last checkpoint of one of several agents."""
+        return self.path / "checkpoints" / "agents" / str(number)
+
+    def agents(self) -> list[int]:
+        """The numbers of several agents; [] where there is one."""
+        directory = self.path / "checkpoints" / "agents"
+        return sorted(int(path.name) for path in directory.glob("*") if path.name.isdigit())
+
     def write_config(self, tree: dict[str, Any]) -> None:
         """Write config.yaml."""
         (self.path / "config.yaml").write_text(yaml.safe_dump(tree, sort_keys=False, allow_unicode=True))
@@ -99,6 +108,10 @@ class Metrics:
                     values = {key: float(value) for key, value in line.items() if value != ""}
                     metrics.put(int(values.pop("steps")), values)
         return metrics
+
+    def value(self, steps: int, column: str) -> float | None:
+        """One value; None where there is none."""
+        return self._rows.get(steps, {}).get(column)
 
     def put(self, steps: int, values: dict[str, float]) -> None:
         """Add values to the row of a step count; written to the file now and then."""

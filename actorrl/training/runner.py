@@ -1,23 +1,26 @@
-"""The Runner: keeps the agent's role busy, judges its snapshots beside that, and writes down what happens.
+"""The Runner: keeps the agents' roles busy, judges their snapshots beside that, and writes down what happens.
 
     role.advance() ──► Report ──┬── rows ──────► metrics.csv, TensorBoard, the progress line
-    (one running, one queued)   └── snapshots ─► checkpoints/latest, Selection ──► checkpoints/best
+    (of each role one running,  └── snapshots ─► checkpoints/latest, Selection ──► checkpoints/best
+    one queued)
 
-`train` makes one per run. What differs between arrangements is behind the role's reference.
+`train` makes one per run. What differs between arrangements is behind the roles' references.
 """
 
 from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from actorrl.actor import Future, fetch
+from actorrl.actor import Future, fetch, wait
 from actorrl.training import checkpoints
+from actorrl.training.merging import Merged, Merger
 from actorrl.training.progress import ProgressLine, duration
-from actorrl.training.roles import Report, Row, Snapshot
+from actorrl.training.roles import Report, Snapshot
 from actorrl.training.run_directory import Metrics, RunDirectory
 from actorrl.training.selection import Selection, Verdict
 
@@ -25,9 +28,11 @@ IN_FLIGHT = 2  # slices: one running, one queued, so that a checkpoint or a ques
 
 
 class Runner:
-    """Runs one role to the end.
+    """Runs the roles to the end.
 
     Args:
+        total: environment steps of all agents together.
+        agents: how many there are.
         beside: whether snapshots may be judged while training runs (not where there is only one environment).
         inline: whether the role runs in this process, so that it waits while snapshots are judged.
     """
@@ -38,11 +43,13 @@ class Runner:
         selection: Selection,
         progress: ProgressLine,
         *,
+        total: int,
+        agents: int = 1,
         beside: bool = True,
         inline: bool = False,
     ) -> None:
         self._directory, self._selection, self._progress = directory, selection, progress
-        self._beside, self._inline = beside, inline
+        self._beside, self._inline, self._total = beside, inline, total
         self.metrics = Metrics(directory.path / "metrics.csv")
         self._board = _Board(directory)
         self._returns: deque[float] = deque(maxlen=100)
@@ -50,28 +57,41 @@ class Runner:
         self._steps_before, self._seconds_before = 0, 0.0
         self._newest: dict[str, Any] = {}
         self._began = time.monotonic()
-        self.final: Snapshot | None = None
+        self._merger = Merger(agents)
+        self._steps = [0] * agents
+        self._dropped = [0] * agents
+        self.finals: dict[int, Snapshot] = {}
+        """The last snapshot of each agent."""
         self.best: Snapshot | None = None
         self.seconds = 0.0
         """How long training took, without the evaluation that it waited for or that came afterwards."""
-        self.dropped = 0
-        """Episodes that crashes of environments have cost."""
 
-    def run(self, role: Any) -> None:
-        """Advance `role` until it is done, then judge what is left to judge. Raises what the role raises."""
+    @property
+    def dropped(self) -> int:
+        """Episodes that crashes of environments have cost."""
+        return sum(self._dropped)
+
+    @property
+    def final(self) -> Snapshot | None:
+        """The last snapshot of the agent that `best` is of."""
+        return self.finals.get(self.best.agent if self.best is not None else 0)
+
+    def run(self, roles: Sequence[Any]) -> None:
+        """Advance the roles until all are done, then judge what is left to judge. Raises what a role raises."""
         self._began = time.monotonic()
-        flying: deque[Future[Report]] = deque()
-        done = False
+        busy = [_Busy(role, number) for number, role in enumerate(roles)]
         try:
-            while not done or flying:
-                while not done and len(flying) < IN_FLIGHT:
-                    flying.append(role.advance())
+            while busy:
+                for one in busy:
+                    one.fill()
                 judging = self._beside and self._selection.busy
-                if flying[0].done() or not judging:
-                    report = fetch(flying[0])
-                    flying.popleft()
-                    done = done or report.done
-                    self._take(report)
+                ready = [one for one in busy if one.flying[0].done()]
+                if not ready and not judging:
+                    wait([one.flying[0] for one in busy])
+                    continue
+                for one in ready:
+                    self._take(one.report(), one.number)
+                busy = [one for one in busy if one.flying or not one.done]
                 if judging:
                     self._judge()
             self.seconds = self._elapsed()
@@ -79,19 +99,34 @@ class Runner:
             self._board.close()
             raise
         finally:
-            for future in flying:  # only after an error: nobody will ask for these any more
-                future.cancel()
+            for one in busy:  # only after an error: nobody will ask for these any more
+                for future in one.flying:
+                    future.cancel()
             self.metrics.write()
 
     def finish(self) -> None:
         """Judge the snapshots that are left."""
+        for row in self._merger.rest():
+            self._book(row)
         while self._selection.busy:
             self._judge()
-        if self.best is None and self.final is not None:  # nothing was ever confirmed: returns that are not numbers
-            self.best = self.final
-            checkpoints.save(self._directory.checkpoint("best"), self.final)
+        if self.best is None and self.finals:  # nothing was ever confirmed: returns that are not numbers
+            self.best = self.finals[min(self.finals)]
+            checkpoints.save(self._directory.checkpoint("best"), self.best, **self._whose(self.best))
+        if self.final is not None:
+            checkpoints.save(self._directory.checkpoint("final"), self.final, **self._whose(self.final))
+        for number, snapshot in self.finals.items() if self._many else ():
+            checkpoints.save(self._directory.agent(number), snapshot, agent=number)
         self.metrics.write()
         self._board.close()
+
+    @property
+    def _many(self) -> bool:
+        return len(self._steps) > 1
+
+    def _whose(self, snapshot: Snapshot) -> dict[str, int]:
+        """What a checkpoint says of which agent's it is, where there are several."""
+        return {"agent": snapshot.agent} if self._many else {}
 
     @property
     def evaluated(self) -> str:
@@ -101,26 +136,28 @@ class Runner:
             words += f", {self._selection.skipped} were skipped to save time"
         return words
 
-    def _take(self, report: Report) -> None:
-        self.dropped = report.dropped
+    def _take(self, report: Report, number: int) -> None:
+        self._steps[number], self._dropped[number] = report.steps, report.dropped
         for incident in report.incidents:
             self._progress.say(f"  {incident}", style="yellow")
         for row in report.rows:
-            self._book(row)
+            for whole in self._merger.add(row):
+                self._book(whole)
         for snapshot in report.snapshots:
-            checkpoints.save(self._directory.checkpoint("latest"), snapshot)
-            if report.done and snapshot is report.snapshots[-1]:
-                self.final = snapshot
-                checkpoints.save(self._directory.checkpoint("final"), snapshot)
-            if self._beside or self.final is snapshot:
-                self._selection.submit(snapshot, self._elapsed(), last=self.final is snapshot)
-        self._progress.update(report.steps, self._newest)
+            checkpoints.save(self._directory.checkpoint("latest"), snapshot, **self._whose(snapshot))
+            last = report.done and snapshot is report.snapshots[-1]
+            if last:
+                self.finals[number] = snapshot
+                checkpoints.save(self._directory.checkpoint("final"), snapshot, **self._whose(snapshot))
+            if self._beside or last:
+                self._selection.submit(snapshot, self._elapsed(), last=last)
+        self._progress.update(sum(self._steps), self._newest)
 
     def _elapsed(self) -> float:
         """Seconds that training has taken."""
         return time.monotonic() - self._began - (self._selection.seconds if self._inline else 0.0)
 
-    def _book(self, row: Row) -> None:
+    def _book(self, row: Merged) -> None:
         returns = [episode.return_ for episode in row.episodes]
         self._returns.extend(returns)
         self._episodes += len(returns)
@@ -143,22 +180,48 @@ class Runner:
         verdict = self._selection.advance()
         if verdict is None:
             return
-        steps, evaluation = verdict.snapshot.steps, verdict.evaluation
+        steps, evaluation = min(verdict.snapshot.steps * len(self._steps), self._total), verdict.evaluation
         values = {"evaluation_return": evaluation.mean, "evaluation_std": evaluation.std}
+        if self._many:  # those of all would overwrite each other: the best of them is the run's
+            known = self.metrics.value(steps, "evaluation_return")
+            values = {} if known is not None and known >= evaluation.mean else values
+            values[f"agent{verdict.snapshot.agent}.evaluation_return"] = evaluation.mean
         if verdict.best:
             assert verdict.confirmed is not None
             values["best_return"] = verdict.confirmed.mean
             self.best = verdict.snapshot
             best = self._directory.checkpoint("best")
-            checkpoints.save(best, verdict.snapshot, mean_return=verdict.confirmed.mean)
+            about = {"mean_return": verdict.confirmed.mean, **self._whose(verdict.snapshot)}
+            checkpoints.save(best, verdict.snapshot, **about)
         self.metrics.put(steps, values)
         self._board.write(steps, values)
-        self._progress.say(_said(verdict), style="green" if verdict.best else "bright_black")
+        said = _said(verdict, self._many)
+        self._progress.say(said, style="green" if verdict.best else "bright_black")
 
 
-def _said(verdict: Verdict) -> str:
+class _Busy:
+    """A role with its slices in flight."""
+
+    def __init__(self, role: Any, number: int) -> None:
+        self.role, self.number = role, number
+        self.flying: deque[Future[Report]] = deque()
+        self.done = False
+
+    def fill(self) -> None:
+        while not self.done and len(self.flying) < IN_FLIGHT:
+            self.flying.append(self.role.advance())
+
+    def report(self) -> Report:
+        report = fetch(self.flying[0])
+        self.flying.popleft()
+        self.done = self.done or report.done
+        return report
+
+
+def _said(verdict: Verdict, many: bool) -> str:
     evaluation = verdict.evaluation
-    line = f"  {verdict.snapshot.steps:>9,} steps   evaluation {evaluation.mean:8.1f} ± {evaluation.std:.1f}"
+    whose = f"agent {verdict.snapshot.agent}   " if many else ""
+    line = f"  {verdict.snapshot.steps:>9,} steps   {whose}evaluation {evaluation.mean:8.1f} ± {evaluation.std:.1f}"
     if not evaluation.greedy:
         line += " with exploration"
     if verdict.confirmed is not None:
@@ -168,17 +231,21 @@ def _said(verdict: Verdict) -> str:
 
 
 class _Board:
-    """TensorBoard's files, with a tag per column."""
+    """TensorBoard's files, with a tag per column; opened when there is something to write."""
 
     def __init__(self, directory: RunDirectory) -> None:
-        from torch.utils.tensorboard import SummaryWriter
-
-        self._writer = SummaryWriter(str(directory.path / "tensorboard"))
+        self._path = str(directory.path / "tensorboard")
+        self._writer: Any = None
 
     def write(self, steps: int, values: dict[str, float]) -> None:
+        if self._writer is None:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._writer = SummaryWriter(self._path)
         for name, value in values.items():
             group = "evaluation" if name.startswith(("evaluation", "best")) else "train"
             self._writer.add_scalar(f"{group}/{name}", value, steps)
 
     def close(self) -> None:
-        self._writer.close()
+        if self._writer is not None:
+            self._writer.close()

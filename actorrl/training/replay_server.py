@@ -1,0 +1,185 @@
+"""One replay table for many agents: an actor that owns it, and each agent's own end, which is a `Table` too.
+
+    agent j: window ── rows ──► RemoteTable ══ chunks of bytes ══► ReplayServer ── ReplayTable
+             learner ◄─ batch ─ (one ahead) ◄═ a batch's bytes ════╝
+
+Rows travel as the bytes of their records: the layout is told once. What an agent has added is there when it next
+samples, whatever the clock does, so one agent draws the same batches on every engine.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+
+from actorrl.actor import ActorRef, Future, fetch
+from actorrl.rl.nouns import Array, Sample
+from actorrl.rl.tables import ReplayTable, as_rows
+
+__all__ = ["CHUNK", "RemoteTable", "ReplayServer"]
+
+CHUNK = 32
+"""Rows that leave together, where no batch is asked for before."""
+PAUSE = 0.002
+"""Seconds between two questions to a limiter that said no."""
+_BYTE = np.dtype(np.uint8)
+_ID, _WEIGHT = np.dtype(np.int64), np.dtype(np.float32)
+
+
+class ReplayServer:
+    """A replay table as an actor's object."""
+
+    def __init__(self, table: ReplayTable) -> None:
+        self._table = table
+        self._layout: np.dtype | None = None
+
+    def join(self, layout: np.dtype) -> None:
+        """An agent will add rows of this layout. ValueError where the others' is different."""
+        if self._layout is None:
+            self._layout = layout
+        elif layout != self._layout:
+            raise ValueError(
+                f"agents that share a table add rows of one layout: the first adds {self._layout}, another {layout}"
+            )
+
+    def add(self, data: Array) -> bool:
+        """Rows as bytes. Whether the limiter let them in."""
+        assert self._layout is not None
+        rows = np.ndarray(len(data) // self._layout.itemsize, self._layout, data)
+        if not self._table.may_add(len(rows)):
+            return False
+        self._table.add(rows)
+        return True
+
+    def sample(self, n: int) -> Array | None:
+        """n rows as bytes, with their ids and weights behind them where the sampler has such; None for "not yet"."""
+        drawn = self._table.draw(n)
+        if drawn is None:
+            return None
+        raw, ids, weight = drawn
+        parts = [raw.view(_BYTE)] if ids is None else [raw.view(_BYTE), ids.astype(_ID).view(_BYTE)]
+        if weight is not None:
+            parts.append(weight.astype(_WEIGHT).view(_BYTE))
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def update_priorities(self, ids: Array, td: Array) -> None:
+        """As of `Table`."""
+        self._table.update_priorities(ids, td)
+
+    def counts(self) -> dict[str, int]:
+        """Rows ever added, rows held, and rows sampled where a limiter counts them."""
+        limiter = self._table.limiter
+        return {
+            "inserted": self._table.inserted,
+            "held": len(self._table),
+            "sampled": limiter.sampled if limiter is not None else 0,
+        }
+
+
+class RemoteTable:
+    """An agent's end of a shared table; implements `Table`.
+
+    Args:
+        server: the table's actor.
+        prioritized: whether batches come with ids and weights.
+        paced: whether a limiter says when rows go in and out; then `add` may have to wait, and `blocked` says so.
+        gamma: put in place of the discount that the row's own agent used, where rows are of single steps; None where
+            all discount alike.
+    """
+
+    def __init__(
+        self,
+        server: ActorRef[ReplayServer],
+        *,
+        prioritized: bool = False,
+        paced: bool = False,
+        gamma: float | None = None,
+    ) -> None:
+        self._server: Any = server
+        self._prioritized, self.paced, self._gamma = prioritized, paced, gamma
+        self._layout: np.dtype | None = None
+        self._rows: list[Array] = []
+        self._count = 0
+        self._asked: tuple[int, Future[Any]] | None = None  # the batch that is on its way
+        self._adding: tuple[Array, Future[Any]] | None = None  # what a limiter has not let in yet
+
+    # -- rows --------------------------------------------------------------------------------------
+
+    def add(self, items: Any) -> None:
+        """Append rows; they leave in chunks, and before the next batch is asked for."""
+        rows = as_rows(items, self._layout)
+        if self._layout is None:
+            self._layout = rows.dtype
+            fetch(self._server.join(rows.dtype))
+        self._rows.append(rows)
+        self._count += len(rows)
+        if self._count >= CHUNK:
+            self._send()
+
+    def _send(self) -> None:
+        """Send what waits; with a limiter a chunk, once it has let the one before in."""
+        if not self._count or self._adding is not None:
+            return
+        if not self.paced:
+            self._server.add.tell(_bytes(self._taken(self._count)))
+        else:
+            data = _bytes(self._taken(CHUNK))
+            self._adding = data, self._server.add(data)
+
+    def _taken(self, n: int) -> Array:
+        """The oldest n rows, or all."""
+        rows = self._rows[0] if len(self._rows) == 1 else np.concatenate(self._rows)
+        self._rows = [rows[n:]] if len(rows) > n else []
+        self._count = max(0, len(rows) - n)
+        return rows[:n]
+
+    @property
+    def blocked(self) -> bool:
+        """Whether rows wait to be let in: whoever adds is ahead of those who sample. Asks again, after a pause."""
+        while self._adding is not None:
+            data, future = self._adding
+            self._adding = None
+            if fetch(future):
+                self._send()
+                continue
+            self._adding = data, self._server.add(data)
+            time.sleep(PAUSE)
+            return True
+        return False
+
+    # -- batches -----------------------------------------------------------------------------------
+
+    def sample(self, n: int) -> Sample | None:
+        """The batch that was asked for when the last one was taken; and the next one is asked for."""
+        self._send()
+        asked = self._asked
+        if asked is None or asked[0] != n:
+            asked = n, self._server.sample(n)
+        data = fetch(asked[1])
+        self._asked = (n, self._server.sample(n)) if data is not None else None
+        return None if data is None else self._batch(data)
+
+    def _batch(self, data: Array) -> Sample:
+        layout = self._layout
+        if layout is None:
+            raise RuntimeError("an agent samples from a shared table once it has added rows of its own: none have come")
+        n = len(data) // (layout.itemsize + (_ID.itemsize + _WEIGHT.itemsize if self._prioritized else 0))
+        rows = np.ndarray(n, layout, data)
+        batch = {name: rows[name] for name in layout.names or ()}
+        if self._gamma is not None:
+            batch["discount"] = np.where(batch["discount"] > 0, np.float32(self._gamma), np.float32(0))
+        at = n * layout.itemsize
+        if not self._prioritized:
+            return Sample(batch)
+        ids = np.frombuffer(data, _ID, n, at)
+        return Sample(batch, ids, np.frombuffer(data, _WEIGHT, n, at + n * _ID.itemsize))
+
+    def update_priorities(self, ids: Array, td: Array) -> None:
+        """TD errors of sampled rows, told to the table."""
+        self._server.update_priorities.tell(np.array(ids), np.array(td))
+
+
+def _bytes(rows: Array) -> Array:
+    return np.ascontiguousarray(rows).view(_BYTE)

@@ -1,0 +1,123 @@
+"""The wiring of `SharedReplay`: m agents, each with its environments, around one replay table.
+
+    environments 0, m, 2m, ...  ══ agent 0 ══╗
+    environments 1, m+1, ...    ══ agent 1 ══╬══ ReplayServer        ══ messages
+    ...                                      ╝
+
+Each agent is the role that `Central` has one of: it drives its environments, one step in flight each, and learns from
+everybody's rows. The agents know nothing of each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from actorrl.actor import ActorRef, kill, startat, stop
+from actorrl.rl.rate_limiter import RateLimiter
+from actorrl.rl.seeding import environment_seeds
+from actorrl.rl.tables import ReplayTable
+from actorrl.training.arrangements import SharedReplay
+from actorrl.training.environment_source import EnvironmentSource
+from actorrl.training.remote_lanes import RESTARTED, EnvironmentServer, RemoteLanes, close_environment
+from actorrl.training.replay_server import CHUNK, RemoteTable, ReplayServer
+from actorrl.training.roles import AgentRole, Marks, Recipe
+
+__all__ = ["check_shared", "shared_table", "wired_agents"]
+
+
+def check_shared(configs: Sequence[Any]) -> None:
+    """Refuse configs whose agents cannot learn from each other's rows.
+
+    Raises:
+        TypeError: an agent without a replay table, or one that learns from its own policy's rows alone.
+        ValueError: discounts that differ over several steps.
+    """
+    for j, config in enumerate(configs):
+        if not hasattr(config, "buffer_size") or getattr(config, "on_policy", False):
+            raise TypeError(
+                f"SharedReplay: agent {j} is a {type(config).__name__}, which does not learn from a replay buffer; "
+                f"DQNConfig, SACConfig and TD3Config do"
+            )
+    gammas = {config.gamma for config in configs}
+    if len(gammas) > 1 and any(getattr(config, "n_steps", 1) > 1 for config in configs):
+        raise ValueError(
+            f"SharedReplay: agents with different gamma ({', '.join(f'{gamma:g}' for gamma in sorted(gammas))}) share "
+            f"rows of one step only, since a row of several is a sum that was discounted already: give n_steps=1"
+        )
+
+
+@contextmanager
+def wired_agents(
+    arrangement: SharedReplay, recipes: Sequence[Recipe], source: EnvironmentSource, marks: Sequence[Marks]
+) -> Iterator[list[ActorRef[AgentRole]]]:
+    """The agents' roles, in a system that runs. What they stand on is stopped when the block ends."""
+    m, n = arrangement.count, arrangement.environments
+    encode = recipes[0].encoder()
+    actors: list[ActorRef[Any]] = []
+    roles: list[ActorRef[AgentRole]] = []
+    try:
+        table = startat(None, shared_table, recipes[0], arrangement)
+        actors.append(table)
+        servers: list[ActorRef[EnvironmentServer]] = []
+        for i, make in enumerate(source.makers(n)):
+            spawn = startat(i % m if arrangement.together else None, **RESTARTED)(EnvironmentServer)
+            servers.append(spawn([make], raw=False, encode=encode))
+            actors.append(servers[-1])
+        seeds = environment_seeds(recipes[0].seed, n)
+        same = len({recipe.agent.gamma for recipe in recipes}) == 1
+        for j in range(m):
+            place = j if arrangement.together else None
+            role = startat(
+                place, shared_agent, j, recipes[j], table, servers[j::m], seeds[j::m], arrangement, marks[j], same
+            )
+            roles.append(role)
+        yield roles
+    except BaseException:
+        for actor in reversed(actors + roles):
+            kill(actor)  # a step may never end, and nobody wants its result
+        raise
+    for role in roles:
+        stop(role)
+    for server in servers:
+        close_environment(server)
+    stop(table)
+
+
+def shared_table(recipe: Recipe, arrangement: SharedReplay) -> ReplayServer:
+    """What the table's actor is made by: the table of the first agent's config."""
+    parts = recipe.build()
+    table = parts.table
+    assert isinstance(table, ReplayTable)
+    if arrangement.samples_per_insert is not None:
+        table.limit(
+            RateLimiter(
+                max(1, parts.cadence.learning_starts),
+                arrangement.samples_per_insert,
+                arrangement.tolerance,
+                insert_size=CHUNK,
+                sample_size=parts.cadence.batch_size,
+            )
+        )
+    return ReplayServer(table)
+
+
+def shared_agent(
+    j: int,
+    recipe: Recipe,
+    server: ActorRef[ReplayServer],
+    environments: Sequence[ActorRef[EnvironmentServer]],
+    seeds: Sequence[int],
+    arrangement: SharedReplay,
+    marks: Marks,
+    same_gamma: bool,
+) -> AgentRole:
+    """What an agent's actor is made by."""
+    table = RemoteTable(
+        server,
+        prioritized=bool(getattr(recipe.agent, "prioritized", False)),
+        paced=arrangement.samples_per_insert is not None,
+        gamma=None if same_gamma else recipe.agent.gamma,
+    )
+    return AgentRole(recipe, RemoteLanes(environments, seeds, arrangement.step_timeout), marks, table=table, number=j)
