@@ -1,5 +1,8 @@
 """What one process does with the messages that arrive, on the thread that leads.
 
+An answer is settled first and closed then: where an interrupt comes between, it is dispatched again, and finds the
+future done.
+
     raw ──► dispatch ──► host (a call, something for an actor here)
                 └──────► ledger.close ──► Future (an answer)
 
@@ -74,30 +77,8 @@ class Arrivals:
         try:
             if raw[0] == FIRST:
                 entries = _loads(raw)
-                if len(entries) == 2:  # as most: one answer or one call, without the steps that many need
-                    entry = entries[1]
-                    length = len(entry)
-                    if length == 2:
-                        number = entry[0]
-                        if number > 0:
-                            future = self._open.pop(number, None)
-                            if future is not None:
-                                future._route.take(future._mark)
-                                future._settle(entry[1])
-                        else:
-                            self._take_packed(-number, entry[1])
-                        return
-                    if length == 3:
-                        if entry[2] is None:
-                            self._on_credit(entry[0], entry[1])
-                        else:
-                            self.lean.answer(entry[0], entry[1])
-                        return
-                    if length == 7:
-                        entry = entries[1] = self.lean.call(entry)
-                    if len(entry) == 4 and self.host is not None and self.host.put_one(entries[0], entry):
-                        return
-                self._take_plain(entries)
+                if len(entries) != 2 or not self._take_one(entries):
+                    self._take_plain(entries)
                 return
             frame = unpack(memoryview(raw))
             if frame.kind != BATCH:
@@ -111,15 +92,40 @@ class Arrivals:
         except Exception as error:  # whoever leads goes on, whatever arrives
             self._drop(error)
 
+    def _take_one(self, entries: list[Any]) -> bool:
+        """What most messages are, one answer or one call, without the steps that many need. False for another."""
+        entry = entries[1]
+        length = len(entry)
+        if length == 2:
+            number = entry[0]
+            if number > 0:
+                future = self._open.get(number)
+                if future is not None:
+                    future._route.take(future._mark)
+                    future._settle(entry[1])
+                    self._open.pop(number, None)
+            else:
+                self._take_packed(-number, entry[1])
+            return True
+        if length == 3:
+            if entry[2] is None:
+                self._on_credit(entry[0], entry[1])
+            else:
+                self.lean.answer(entry[0], entry[1])
+            return True
+        if length == 7:
+            entry = entries[1] = self.lean.call(entry)
+        return len(entry) == 4 and self.host is not None and self.host.put_one(entries[0], entry)
+
     def _take_plain(self, entries: list[Any]) -> None:
         """Plain values: answers and credits one by one, calls for the actors here together."""
         calls: list[Any] = []
-        close, route, mark = self._open.pop, None, 0
+        route, mark = None, 0
         sender = entries.pop(0)
         for entry in entries:
             length = len(entry)
             if length == 2:
-                future = close(entry[0], None)
+                future = self._open.get(entry[0])
                 if future is not None:
                     if future._route is not route:
                         if route is not None:
@@ -127,6 +133,7 @@ class Arrivals:
                         route = future._route
                     mark = future._mark
                     future._settle(entry[1])
+                    self._open.pop(entry[0], None)
                 elif entry[0] < 0:
                     self._take_packed(-entry[0], entry[1])
             elif length == 3:
@@ -148,13 +155,14 @@ class Arrivals:
 
     def _take_packed(self, number: int, packed: Any) -> None:
         """An answer of small arrays and the like."""
-        future = self._open.pop(number, None)
+        future = self._open.get(number)
         if future is not None:
             future._route.take(future._mark)
             try:
                 future._settle(unpack_value(packed))
             except Exception as failure:
                 future._settle(None, unreadable(future._label, failure))
+            self._open.pop(number, None)
 
     def _on_credit(self, actor: int, mark: int) -> None:
         """An actor has taken our messages up to `mark`."""
@@ -197,13 +205,14 @@ class Arrivals:
             self.news("log", f"process {self.number} dropped a message it could not read: {why}")
 
     def _on_gone(self, frame: Frame) -> None:
-        future = self.ledger.close(frame.call_id)
+        future = self._open.get(frame.call_id)
         if future is not None:
             end = self.ledger.ends.get(future._actor) or End(future._actor, "stopped", future._cls, None, None)
             future._settle(None, died(end, future._method, False))
+            self._open.pop(frame.call_id, None)
 
     def _on_reply(self, frame: Frame, buffers: list[Any]) -> None:
-        future = self.ledger.close(frame.call_id)
+        future = self._open.get(frame.call_id)
         known = self.known(frame.sender) if frame.flags & DEFINES else None
         if future is not None and future._route is not None:
             future._route.take(future._mark)
@@ -220,6 +229,7 @@ class Arrivals:
                 error = unreadable(future._label if future is not None else "a call", failure)
         if future is not None:
             future._settle(value, error)
+            self._open.pop(frame.call_id, None)
 
     def on_failure(self, owner: int, key: Any, blob: bytes) -> None:
         """Keep a failure for the owner it was left to."""

@@ -11,6 +11,7 @@ long ones: what does not fit goes by ZeroMQ, which holds anything. turns.py puts
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import socket
@@ -106,4 +107,4 @@ class Door:
 
 
 def _no_door(*_: Any) -> Any:
-    raise OSError("this process has no door")
+    raise OSError(errno.ENOENT, "this process has no door")

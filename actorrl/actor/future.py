@@ -249,8 +249,8 @@ def in_order(futures: Sequence[Any]) -> Callable[[], bool]:
             future = futures[at]
             if type(future) is not Future or future._exception is not None:
                 return True
-            if future._state == "PENDING":
-                return False
+            if future._state != "FINISHED":
+                return future._state != "PENDING"
             at += 1
         return True
 

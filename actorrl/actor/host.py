@@ -39,6 +39,7 @@ class Host:
 
     def __init__(self, post: Post, stop_children: Callable[[Cell], None], place: int | None, page: Page) -> None:
         self._post = post
+        post.transport.again = False  # a message for an actor is handled once; and Ctrl-C is the driver's
         self._lives = Lives(post, stop_children, place, self.bury)
         self._place = place
         self._page = page
@@ -230,10 +231,15 @@ class Host:
         return [key for key in calls if tuple(key) in there]
 
     def count(self) -> None:
-        """Write down how much waits for each resident, what is still in the socket too; on any thread."""
-        self._post.receiver.drain()
-        for resident in list(self.residents.values()):
-            resident.status.waits(len(resident.mailbox))
+        """Write down, soon, how much waits for each resident, what is still in the socket too."""
+
+        def look() -> None:
+            self._post.receiver.drain()
+            for resident in list(self.residents.values()):
+                resident.status.waits(len(resident.mailbox))
+
+        # Not on the thread that asks: what arrives may have to be unpickled, and that may ask the nursery.
+        threading.Thread(target=look, name="actorrl-count", daemon=True).start()
 
     def tell_all_credits(self, actor: int) -> None:
         """Tell every sender how many of its messages an actor has taken."""

@@ -189,12 +189,18 @@ class Lean:
 
     def answer(self, number: int, values: list[Any]) -> None:
         """Settle a call with an array."""
-        (value,) = self._open(values)  # of a cancelled call too: so its block is free again
         future = self._post.ledger.close(number)
-        if future is not None:
-            if future._route is not None:
-                future._route.take(future._mark)
-            future._settle(value)
+        self._transport.current = None  # what lies in the pool is taken once
+        try:
+            (value,) = self._open(values)  # of a cancelled call too: so its block is free again
+            if future is not None:
+                if future._route is not None:
+                    future._route.take(future._mark)
+                future._settle(value)
+        except BaseException as error:
+            if future is not None:
+                future._settle(None, error)
+            raise
 
     def _open(self, values: list[Any]) -> list[Any]:
         for index, value in enumerate(values):

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from .door import WIDE, Way
 from .frames import pack_batch
+from .keys import KEY
 from .plain import pack_plain
 from .turns import TAIL
 
@@ -18,6 +20,8 @@ __all__ = ["Peer"]
 
 HURRY = 0.0001
 """A call that follows the one before within so many seconds belongs to a burst."""
+SHORT = WIDE - TAIL.size - KEY
+"""Bytes of the longest message that goes through the door, without what stands at its end."""
 _tail = TAIL.pack
 
 
@@ -74,21 +78,35 @@ class Peer:
         return self.burst > 2 and now - last < HURRY
 
     def put(self, message: bytes) -> None:
-        """Send a message: through the door if it goes. The caller has the lock."""
-        self.number = number = self.number + 1
-        message += _tail(self.sender, number) + self._key
-        if len(message) <= WIDE:
-            try:
-                self.through(message)
-                return
-            except OSError:  # full, or not there yet
-                pass
-        self._send(message)
+        """Send a message: through the door if it goes. The caller has the lock.
 
-    def sign(self, message: bytes) -> bytes:
-        """A message that goes by the socket, whatever its size, as it goes. The caller has the lock."""
+        A message that has a number must arrive, or all that follow wait for it: one that an interrupt (or a lack of
+        memory) cut short is sent again, and its receiver takes the first of the two.
+        """
+        try:
+            self.number = number = self.number + 1
+            if len(message) <= SHORT:
+                self.through(message + _tail(self.sender, number) + self._key)
+            else:
+                self._send(message + _tail(self.sender, number) + self._key)
+        except BaseException as error:
+            self._send(message + _tail(self.sender, self.number) + self._key)
+            if not isinstance(error, OSError) or error.errno is None:  # else the door was full, or not there yet
+                raise
+
+    def put_parts(self, message: bytes, parts: Sequence[Any], send: Callable[..., Any]) -> None:
+        """Send a message that further frames follow, with `send(frame, more)`. The caller has the lock."""
         self.number += 1
-        return message + _tail(self.sender, self.number) + self._key
+        left = len(parts)
+        try:
+            send(message + _tail(self.sender, self.number) + self._key, True)
+            for part in parts:
+                left -= 1
+                send(part, left > 0)
+        except BaseException:
+            for rest in range(left, 0, -1):
+                send(b"", rest > 1)  # spoiled, but it ends
+            raise
 
     def _find_door(self, message: bytes) -> None:
         self.way = self._find()
@@ -107,12 +125,18 @@ class Peer:
         """Send what is held. The caller has the lock."""
         held, frames, sender = self.held, self.frames, self.sender
         if held:
-            self.held, self.frames, self.size = [], 0, 0
             if not frames:
-                held.insert(0, sender)
-                self.put(pack_plain(held))
+                message = pack_plain([sender, *held])
             else:
-                self.put(held[0] if len(held) == 1 else pack_batch(_runs(held, sender), sender))
+                message = held[0] if len(held) == 1 else pack_batch(_runs(held, sender), sender)
+            before = self.number
+            try:
+                self.held, self.frames, self.size = [], 0, 0
+                self.put(message)
+            except BaseException:
+                if self.number == before:  # it has not left
+                    self.held, self.frames = held + self.held, frames + self.frames
+                raise
 
 
 def _runs(held: list[Any], sender: int) -> list[bytes]:

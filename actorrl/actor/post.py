@@ -76,10 +76,14 @@ class Post(Arrivals):
                 future._route, future._mark = route, mark
                 number = future._call_id = next(self._numbers)
                 self._open[number] = future
-            if peer is not self._local:
-                self.transport.push_call(peer, (route.actor, number, method, *rest))
-            else:
-                self._take_plain([self.number, (route.actor, number, method, *rest)])
+            try:
+                if peer is not self._local:
+                    self.transport.push_call(peer, (route.actor, number, method, *rest))
+                else:
+                    self._take_plain([self.number, (route.actor, number, method, *rest)])
+            except BaseException:  # an interrupt: nobody gets the future, so nobody is to hear of its end
+                self._open.pop(number, None)
+                raise
         return True
 
     def send_call(self, route: Route, call: Call, body: Encoded, future: Future[Any] | None) -> bool:

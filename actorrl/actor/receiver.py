@@ -17,10 +17,12 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from .bell import Bell
 from .transport import MOMENT, Transport
 
 __all__ = ["Receiver", "Waiter"]
 
+_AT_ONCE, _NONE = (False,), (None,)  # what `Lock.acquire` is told, not to wait; and what `Lock.__exit__` is
 AT_ONCE = 4096
 """So many messages are taken between two handlers: a flood must not keep the actor from its work."""
 LONGEST = 3600.0
@@ -105,8 +107,8 @@ class Receiver:
         self._turns = 0
         self._in_background = False
         self.armed = False
-        self._arming = threading.Event()
-        self._kick = threading.Event()
+        self._arming = Bell()
+        self._kick = Bell()
         self._thread: threading.Thread | None = None
         self._closed = False
 
@@ -123,12 +125,10 @@ class Receiver:
     def _until(self, waiter: Waiter, deadline: float | None) -> None:
         while not waiter.ready():
             left = None if deadline is None else deadline - time.monotonic()
-            if self._lead.acquire(blocking=False):
-                if not self._lead_for(waiter, deadline):
-                    return
-            elif left is not None and left <= 0:
+            led = self._lead_for(waiter, deadline)
+            if led is False or (led is None and left is not None and left <= 0):
                 return
-            else:
+            if led is None:  # somebody else does
                 self._park(waiter, left)
                 if left is not None and time.monotonic() >= deadline:  # type: ignore[operator]
                     return
@@ -138,78 +138,116 @@ class Receiver:
 
         `ready` may only become true by what this thread dispatches, or with a `nudge` after it: otherwise use `until`.
         """
-        if not self._lead.acquire(False):
-            return False
-        transport = self._transport
-        transport.turn += 1
-        if transport.holding:
-            transport.flush()
-        self.leader = threading.get_ident()
-        self._turns += 1
+        leads: list[Any] = []
         try:
-            if deadline is None:
-                dispatch, receive = self._dispatch, transport.receive
-                while not ready():
-                    raw, buffers = receive()
-                    dispatch(raw, buffers)
-            else:
-                while not ready() and self._pump(deadline):
-                    pass
+            try:  # as in _as_leader, without its steps: this is done for every message
+                leads.extend(map(self._lead.acquire, _AT_ONCE))
+                if not leads[0]:
+                    return False
+                self.leader = threading.get_ident()
+                transport, dispatch = self._transport, self._dispatch
+                transport.turn += 1
+                self._turns += 1
+                if transport.holding:
+                    transport.flush()
+                if deadline is None:
+                    receive = transport.receive
+                    while not ready():
+                        raw, buffers = receive()
+                        dispatch(raw, buffers)
+                        transport.current = None
+                else:
+                    while not ready() and self._pump(deadline):
+                        pass
+            finally:
+                if leads and leads[0]:
+                    self.leader = 0
+                    leads[:] = map(self._lead.__exit__, _NONE, _NONE, _NONE)
+                    if self._parked:
+                        self._pass_on()
         finally:
-            self.leader = 0
-            self._lead.release()
-            if self._parked:
-                self._pass_on()
+            if leads and leads[0]:
+                self._resign(leads)
         return True
 
     def lead_for(self, future: Any) -> bool:
         """`lead` until a future is done: what most calls of a program come to."""
-        if not self._lead.acquire(False):
-            return False
-        transport, dispatch = self._transport, self._dispatch
-        receive = transport.receive
-        transport.turn += 1
-        if transport.holding:
-            transport.flush()
-        self.leader = threading.get_ident()
-        self._turns += 1
+        leads: list[Any] = []
         try:
-            while future._state == "PENDING":
-                raw, buffers = receive()
-                dispatch(raw, buffers)
+            try:
+                leads.extend(map(self._lead.acquire, _AT_ONCE))
+                if not leads[0]:
+                    return False
+                self.leader = threading.get_ident()
+                transport, dispatch = self._transport, self._dispatch
+                transport.turn += 1
+                self._turns += 1
+                if transport.holding:
+                    transport.flush()
+                receive = transport.receive
+                while future._state == "PENDING":
+                    raw, buffers = receive()
+                    dispatch(raw, buffers)
+                    transport.current = None
+            finally:
+                if leads and leads[0]:
+                    self.leader = 0
+                    leads[:] = map(self._lead.__exit__, _NONE, _NONE, _NONE)
+                    if self._parked:
+                        self._pass_on()
         finally:
-            self.leader = 0
-            self._lead.release()
-            if self._parked:
-                self._pass_on()
+            if leads and leads[0]:
+                self._resign(leads)
         return True
 
     def lead_a_moment(self, ready: Callable[[], Any]) -> bool:
         """`lead` for about a tenth of a second: the way of a handler that waits, which is looked after if it lasts."""
-        if not self._lead.acquire(False):
-            return False
-        transport = self._transport
-        transport.flush()
-        self.leader = threading.get_ident()
-        self._turns += 1
-        try:
+
+        def work() -> None:
+            self._transport.flush()
             end = 0.0
             while not ready():
-                message = transport.receive(MOMENT)
+                message = self._transport.receive(MOMENT)
                 if message is None:
                     break
                 self._dispatch(*message)
+                self._transport.current = None
                 if ready():
                     break
                 end = end or time.monotonic() + MOMENT / 1000
                 if time.monotonic() > end:
                     break
+
+        return self._as_leader(work)
+
+    def _as_leader(self, work: Callable[[], None]) -> bool:
+        """Do `work` as the leader. False, and nothing done, where another thread leads.
+
+        Ctrl-C raises between any two steps, so to take the lead and to note it is one step, and to give it back and to
+        note that is one; what comes in between is tried again.
+        """
+        leads: list[Any] = []
+        try:
+            try:
+                leads.extend(map(self._lead.acquire, _AT_ONCE))
+                if not leads[0]:
+                    return False
+                self.leader = threading.get_ident()
+                self._turns += 1
+                work()
+            finally:
+                self._resign(leads)
         finally:
-            self.leader = 0
-            self._lead.release()
-            if self._parked:
-                self._pass_on()
+            self._resign(leads)
         return True
+
+    def _resign(self, leads: list[Any]) -> None:
+        """Lead no more, if `leads` says that we do; the next may."""
+        if leads and leads[0]:
+            self.leader = 0
+            leads[:] = map(self._lead.__exit__, _NONE, _NONE, _NONE)
+        if self._parked and not self._lead.locked():
+            self._pass_on()
 
     def drain(self) -> None:
         """Take what has arrived, without waiting; nothing where another thread leads."""
@@ -221,6 +259,7 @@ class Receiver:
                     if message is None:
                         break
                     self._dispatch(*message)
+                    self._transport.current = None
             finally:
                 self.leader = 0
                 self._lead.release()
@@ -285,21 +324,20 @@ class Receiver:
         finally:
             self._unlist(waiter)
 
-    def _lead_for(self, waiter: Waiter, deadline: float | None) -> bool:
-        """Lead until the waiter is ready. False if the deadline passed first."""
-        self.leader = threading.get_ident()
-        self._turns += 1
-        waiter.leading = self.nudge
+    def _lead_for(self, waiter: Waiter, deadline: float | None) -> bool | None:
+        """Lead until the waiter is ready. False if the deadline passed first, None if somebody else leads."""
+        in_time = True
+
+        def work() -> None:
+            nonlocal in_time
+            waiter.leading = self.nudge
+            while in_time and not waiter.ready():
+                in_time = self._pump(deadline)
+
         try:
-            while not waiter.ready():
-                if not self._pump(deadline):
-                    return False
+            return in_time if self._as_leader(work) else None
         finally:
             waiter.leading = None
-            self.leader = 0
-            self._lead.release()
-            self._pass_on()
-        return True
 
     def _pump(self, deadline: float | None) -> bool:
         """Receive and dispatch one message. False if the deadline passed first."""
@@ -308,6 +346,7 @@ class Receiver:
         if message is None:
             return left is not None and left > LONGEST
         self._dispatch(*message)
+        self._transport.current = None
         return True
 
     def _pass_on(self) -> None:
@@ -325,12 +364,12 @@ class Receiver:
     def _background(self) -> None:
         turns, patience = -1, PATIENCE
         while not self._closed:
-            self._arming.wait()
+            while not self.armed and not self._closed:
+                self._arming.wait()
             kicked = self._kick.wait(patience)
             self._kick.clear()
             if not self._wanted():
                 self.armed = False
-                self._arming.clear()
                 if self._wanted():
                     self.arm()
                 continue

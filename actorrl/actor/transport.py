@@ -23,6 +23,7 @@ import pickle
 import select
 import threading
 import time
+from collections import deque
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, overload
@@ -30,6 +31,7 @@ from typing import Any, overload
 import zmq
 import zmq.backend
 
+from .bell import Bell
 from .door import WIDE, Door, files_of, unlink
 from .frames import BUFFERS, WAKE, pack
 from .freight import Freight
@@ -42,7 +44,9 @@ __all__ = ["Transport"]
 
 _send = zmq.backend.Socket.send  # past what its own send checks for other kinds of sockets
 _dumps, _tail, _tail_of = pickle.dumps, TAIL.pack, TAIL.unpack_from
-_NOW = int(zmq.NOBLOCK)
+_NOW, _WIDE = (int(zmq.NOBLOCK),), (WIDE,)
+_NOTHING: list[Any] = []
+_FIRST = bytes((FIRST,))
 END = TAIL.size + KEY
 """Bytes at the end of every message."""
 
@@ -74,19 +78,26 @@ class Transport:
         self._turns = Turns()
         self._due, self._turn, self._early = self._turns.due, self._turns.turn, self._turns.early
         self._take = self.door.take
-        self._recv = partial(zmq.backend.Socket.recv, self._inbox, _NOW)
+        self._recv = partial(zmq.backend.Socket.recv, self._inbox)
+        self._got: deque[bytes] = deque()  # what was taken and not looked at: one message at most
+        self.again = True
+        """Whether a message is handed out again until `current` is None: where an interrupt may come at any moment, and
+        to dispatch a message twice does no harm. So it is in a process without actors."""
+        self.current: Any = None
+        """The message that was received last, until whoever received it is done with it."""
         self._full = True  # the inbox may hold something
         self._by_door = False  # the last message came so
         self._at_door = [(self.door.fd, select.POLLIN)]
         self._poll = self._poller().poll
         self.peers: dict[int, Peer] = {}
+        self._forgotten: set[int] = set()  # dead processes, whose numbers do not come again
         self._lock = threading.Lock()
         self._alarm = self._connect("inproc://wake")
         self._alarm_lock = threading.Lock()
         self._closed = False
         self.turn = 0
         self.holding = False
-        self._held_something = threading.Event()
+        self._held_something = Bell()
         self._flusher: threading.Thread | None = None
 
     def known(self, process: int) -> set[str]:
@@ -182,10 +193,8 @@ class Transport:
         if not parts:
             peer.put(frame + places)
             return
-        _send(peer.socket, peer.sign(frame + places), zmq.SNDMORE)
         # Copied by zmq: the sender may change its array as soon as this returns.
-        for index, part in enumerate(parts, 1):
-            peer.socket.send(part, zmq.SNDMORE if index < len(parts) else 0)
+        peer.put_parts(frame + places, parts, lambda part, more: peer.socket.send(part, zmq.SNDMORE if more else 0))
 
     @overload
     def receive(self) -> tuple[bytes | memoryview, list[Any]]: ...
@@ -196,49 +205,66 @@ class Transport:
 
         None once `timeout` milliseconds have passed.
         """
+        if self.current is not None:  # an interrupt came before it was done with
+            return self.current  # type: ignore[no-any-return]
+        got, end = self._got, time.monotonic() + timeout / 1000 if timeout else None
         while not self._due:
-            if self._mourning and not self._full:
-                self._mourn(timeout)
-            ready = self._poll(0 if self._full else timeout)
-            parts: Sequence[Any] = ()
-            if ready == self._at_door and not self._full:  # as nearly always
-                raw = self._take(WIDE)
-            elif ready or self._full:
-                message = self._look(ready)
-                if message is None:
+            if not got:
+                if self._mourning and not self._full:
+                    self._mourn(timeout)
+                ready = self._poll(0 if self._full else timeout)
+                if ready == self._at_door and not self._full:  # as nearly always
+                    self._by_door = True
+                    got.extend(map(self._take, _WIDE))  # one step: an interrupt finds it taken or still there
+                    raw = got[0]
+                    if raw[0] == FIRST and raw.endswith(self.key) and len(raw) > END and not self._early:
+                        sender, number = _tail_of(raw, len(raw) - END)
+                        if self._turn.get(sender) == number:
+                            message: Any = raw, _NOTHING
+                            if self.again:
+                                self.current = message
+                            self._turn[sender] = number + 1
+                            got.clear()
+                            return message  # type: ignore[no-any-return]
+                elif ready or self._full:
+                    self._look(ready)
+                    if end is not None:
+                        timeout = max(0, int(1000 * (end - time.monotonic()) + 0.999))
                     continue
-                raw, parts = message
-            else:
-                return None
-            if not raw.endswith(self.key) or len(raw) < END:
-                return b"", []
-            sender, number = _tail_of(raw, len(raw) - END)
-            if self._turn.get(sender) == number and not self._early:
-                self._turn[sender] = number + 1
-            elif not self._turns.admit(sender, number, (raw, parts)):
-                continue
-            if raw[0] == FIRST:
-                return raw, []  # a pickle ends before what stands at its end
-            return self._whole(raw, parts)
-        return self._whole(*self._due.popleft())
+                else:
+                    return None
+            self._sort()
+        message = self._whole(*self._due[0])
+        self._due.popleft()
+        return message  # type: ignore[no-any-return]
 
-    def _look(self, ready: list[tuple[int, int]]) -> tuple[bytes, Sequence[Any]] | None:
-        """What has come to the door or to the inbox, in turn where both have something; None for nothing."""
+    def _sort(self) -> None:
+        """Put what was taken among what is due, at once or when its turn comes."""
+        raw = self._got[0]
+        parts = () if self._by_door else self._parts()
+        if not raw.endswith(self.key) or len(raw) <= END:
+            self._due.append((b"", ()))  # a stranger's
+        else:
+            sender, number = _tail_of(raw, len(raw) - END)
+            self._turns.admit(sender, number, (raw, parts))
+        self._got.clear()
+
+    def _look(self, ready: list[tuple[int, int]]) -> None:
+        """Take what has come to the door or to the inbox, in turn where both have something."""
         at_door = False
         for fd, _ in ready:
             if fd == self.door.fd:
                 at_door = True
             else:
                 self._full = True
-        if at_door and not (self._full and self._by_door):
-            self._by_door = True
-            return self._take(WIDE), ()
-        self._by_door = False
+        self._by_door = at_door and not (self._full and self._by_door)
+        if self._by_door:
+            self._got.extend(map(self._take, _WIDE))
+            return
         try:
-            return self._recv(), self._parts()
+            self._got.extend(map(self._recv, _NOW))
         except zmq.Again:
             self._full = False  # the poll tells when it changes
-            return None
 
     def _parts(self) -> Sequence[Any]:
         """The frames that follow the first of a message in the inbox."""
@@ -249,15 +275,20 @@ class Transport:
 
     def _whole(self, raw: bytes, parts: Sequence[Any]) -> tuple[bytes | memoryview, list[Any]]:
         """A message with its buffers."""
-        if raw[0] == FIRST:
-            return raw, []
-        frame = memoryview(raw)[:-END]
-        if len(frame) < 2 or not frame[1] & BUFFERS:
-            return frame, []
-        try:
-            return frame, self.freight.unload(frame, iter(parts).__next__)
-        except Exception:
-            return b"", []  # spoiled
+        message: tuple[bytes | memoryview, list[Any]]
+        if raw[:1] == _FIRST:
+            message = raw, []
+        else:
+            frame = memoryview(raw)[:-END]
+            message = frame, []
+            if len(frame) >= 2 and frame[1] & BUFFERS:
+                try:
+                    message = frame, self.freight.unload(frame, iter(parts).__next__)
+                except Exception:
+                    message = b"", []  # spoiled
+        if self.again:
+            self.current = message
+        return message
 
     def _mourn(self, timeout: int | None) -> None:
         """Processes have died: a while later, once there is nothing to receive, nothing of theirs will come."""
@@ -284,6 +315,7 @@ class Transport:
         self.freight.died(process)
         self._turns.ended(process)
         with self._lock:
+            self._forgotten.add(process)
             peer = self.peers.pop(process, None)
         if peer is not None:
             with peer.lock:
@@ -313,7 +345,7 @@ class Transport:
         """The way to a process."""
         with self._lock:
             peer = self.peers.get(process)
-            if peer is None and self._closed:
+            if peer is None and (self._closed or process in self._forgotten):
                 peer = Peer(process, None)
             elif peer is None:
                 inbox, door = files_of(self._directory, process)

@@ -29,22 +29,21 @@ class Turns:
         """By sender, the number of the message whose turn it is; 1 where none has come."""
         self.early: dict[int, dict[int, Any]] = {}
         self.due: deque[Any] = deque()
-        """Messages that were early and whose turn has come."""
+        """Messages whose turn has come, in order."""
         self._ended: deque[int] = deque()
 
-    def admit(self, sender: int, number: int, message: Any) -> bool:
-        """Whether it is the turn of a message; else it is kept, or dropped where it has come before."""
+    def admit(self, sender: int, number: int, message: Any) -> None:
+        """A message has come: it is due, or early and kept, or dropped where it has come before."""
         turn = self.turn.get(sender, 1)
         if number > turn:
             self.early.setdefault(sender, {})[number] = message
-            return False
-        if number:
-            if number < turn:
-                return False
+        elif number == turn:
+            self.due.append(message)
             self.turn[sender] = turn + 1
             if sender in self.early:
                 self._release(sender)
-        return True
+        elif not number:
+            self.due.append(message)
 
     def _release(self, sender: int) -> None:
         early, turn = self.early[sender], self.turn[sender]

@@ -138,7 +138,7 @@ def _recipes(experiment: Experiment, source: EnvironmentSource) -> list[Recipe]:
     for recipe in recipes:
         recipe.build()
     if isinstance(experiment.arrangement, SharedReplay):
-        shared_table(recipes[0], experiment.arrangement)  # refuses a limiter that would deadlock
+        shared_table(recipes, experiment.arrangement)  # refuses a limiter that would deadlock
     return recipes
 
 

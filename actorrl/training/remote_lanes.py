@@ -27,6 +27,8 @@ from actorrl.rl.seeding import seed_after
 
 log = logging.getLogger("actorrl")
 PATIENCE = 0.1  # seconds that `receive` waits before it lets the slice end
+HANGS = 3
+"""An environment that hangs so often in a row, and makes no step between, ends the run."""
 RESTARTED: dict[str, Any] = {"max_restarts": 20, "restart_window": 60.0, "backoff": 0.0}
 """How often one environment may crash: then the run ends, with the first of the crashes."""
 
@@ -34,9 +36,16 @@ RESTARTED: dict[str, Any] = {"max_restarts": 20, "restart_window": 60.0, "backof
 class EnvironmentServer(LocalEnvironments):
     """`LocalEnvironments` as an actor's object."""
 
+    _started = False
+
     def start(self, seeds: Sequence[int | None]) -> tuple[Any, Array | None, int]:
         """Reset; the first observations, the action masks, if there are any, and the process."""
+        self._started = True
         return self.reset(seeds), self.action_mask(), os.getpid()
+
+    def step(self, actions: Any) -> Any:
+        """As of `LocalEnvironments`; None where this is a new process, which knows nothing of the episode."""
+        return super().step(actions) if self._started else None
 
     def on_stop(self) -> None:
         """Close the environments when the actor ends."""
@@ -75,6 +84,7 @@ class RemoteLanes:
         self._pids: list[int | None] = [None] * len(self._environments)  # None: it has not answered since its start
         self._flying: dict[int, tuple[Future[Any], float]] = {}  # lane -> (future, when it was sent), oldest first
         self._starting: set[int] = set()
+        self._hangs = [0] * len(self._environments)  # in a row
 
     def reset(self) -> None:
         """Ask every environment for its first observation."""
@@ -95,9 +105,8 @@ class RemoteLanes:
             return []
         wait([future for future, _ in self._flying.values()], timeout=PATIENCE)
         answered = [(lane, future) for lane, (future, _) in self._flying.items() if future.done()]
-        if not answered:
+        if time.monotonic() - next(iter(self._flying.values()))[1] > self._timeout:
             self._give_up_the_late()
-            return []
         arrivals = []
         for lane, future in answered:
             del self._flying[lane]
@@ -122,30 +131,41 @@ class RemoteLanes:
             self._starting.discard(lane)
             self._pids[lane] = answer[2]
             return Arrival(lane, answer[0], None, answer[1])
+        if answer is None:  # it died between two steps
+            self._begin_again(lane)
+            return None
+        self._hangs[lane] = 0
         return Arrival(lane, answer.observation, answer)
 
     def _died(self, lane: int, error: ActorDied) -> None:
         if self._ends[lane].done():
             end = self._ends[lane].result(0)
             raise RuntimeError(f"environment {lane} of {len(self.sizes)} died: {end}") from error
+        self._begin_again(lane)
+
+    def _begin_again(self, lane: int) -> None:
         self._pids[lane] = None
         self._crashes[lane] += 1
         self._start(lane, seed_after(self._seeds[lane], self._crashes[lane]))
 
     def _give_up_the_late(self) -> None:
         now = time.monotonic()
-        for lane, (_, sent) in self._flying.items():
-            if now - sent <= self._timeout:
+        for lane, (future, sent) in list(self._flying.items()):
+            if now - sent <= self._timeout or future.done():
                 continue
             what, pid = "reset" if lane in self._starting else "step", self._pids[lane]
             text = (
                 f"environment {lane} of {len(self.sizes)} did not answer a {what} within step_timeout="
                 f"{self._timeout:g} s, which counts as a crash"
             )
-            if pid is None:
-                kill(self._environments[lane])  # nothing else would end that reset, and the next would be no better
+            self._hangs[lane] += 1
+            if pid == os.getpid():
+                raise RuntimeError(f"{text}; it shares its agent's process (together=True), which cannot be restarted")
+            if pid is None or self._hangs[lane] >= HANGS:
+                kill(self._environments[lane])  # nothing else would end it, and the next would be no better
                 raise RuntimeError(f"{text}; a slower environment needs a larger one: step_timeout=...")
             self._pids[lane] = None
-            self._flying[lane] = self._flying[lane][0], now
+            del self._flying[lane]
+            self._flying[lane] = future, now  # now the latest
             self.incidents.append(f"{text}: its process was killed")
             os.kill(pid, signal.SIGKILL)  # its death is told by the call, and it is started again

@@ -128,6 +128,10 @@ class RemoteTable:
             data = _bytes(self._taken(CHUNK))
             self._adding = data, self._server.add(data)
 
+    def finish(self) -> None:
+        """No more will be added or sampled: what waits leaves now."""
+        self._send()
+
     def _taken(self, n: int) -> Array:
         """The oldest n rows, or all."""
         rows = self._rows[0] if len(self._rows) == 1 else np.concatenate(self._rows)

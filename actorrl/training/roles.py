@@ -118,7 +118,7 @@ class AgentRole:
         self._bare = recipe.agent if recipe.bare else None
         self._episodes: list[Episode] = []
         self._over = self._failed = False
-        self._number = number
+        self._number, self._table = number, table
         with self._randomness:
             self._practice = recipe.practice(lanes, marks.total, table)
         self._incidents: list[str] = getattr(lanes, "incidents", [])
@@ -138,6 +138,8 @@ class AgentRole:
                 self._episodes += practice.advance(max(target - practice.steps, 0)).episodes
                 if practice.steps >= target and practice.settled:
                     self._cut(rows, snapshots)
+        if self._over and self._table is not None:
+            self._table.finish()
         self._failed = False
         incidents = tuple(self._incidents)
         self._incidents.clear()

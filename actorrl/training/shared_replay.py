@@ -58,7 +58,7 @@ def wired_agents(
     actors: list[ActorRef[Any]] = []
     roles: list[ActorRef[AgentRole]] = []
     try:
-        table = startat(None, shared_table, recipes[0], arrangement)
+        table = startat(None, shared_table, recipes, arrangement)
         actors.append(table)
         servers: list[ActorRef[EnvironmentServer]] = []
         for i, make in enumerate(source.makers(n)):
@@ -85,19 +85,19 @@ def wired_agents(
     stop(table)
 
 
-def shared_table(recipe: Recipe, arrangement: SharedReplay) -> ReplayServer:
+def shared_table(recipes: Sequence[Recipe], arrangement: SharedReplay) -> ReplayServer:
     """What the table's actor is made by: the table of the first agent's config."""
-    parts = recipe.build()
-    table = parts.table
+    cadences = [recipe.build().cadence for recipe in recipes]
+    table = recipes[0].build().table
     assert isinstance(table, ReplayTable)
     if arrangement.samples_per_insert is not None:
         table.limit(
             RateLimiter(
-                max(1, parts.cadence.learning_starts),
+                max(1, *(cadence.learning_starts for cadence in cadences)),
                 arrangement.samples_per_insert,
                 arrangement.tolerance,
                 insert_size=CHUNK,
-                sample_size=parts.cadence.batch_size,
+                sample_size=max(cadence.batch_size for cadence in cadences),
             )
         )
     return ReplayServer(table)

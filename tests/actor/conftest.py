@@ -25,6 +25,7 @@ class FakeTransport:
         self.leaders: list[int] = []
         self.wakes = self.flushes = self.turn = 0
         self.holding = True
+        self.current: Any = None
 
     def deliver(self, message: Any) -> None:
         self._arrived.put(message)

@@ -25,6 +25,7 @@ class Ends:
         self.directory = directory
         make_key(directory)
         self.near, self.far = Transport(directory, 1), Transport(directory, 2)
+        self.far.again = False
         self.by_door = 0
         take = self.far._take
 

@@ -11,21 +11,22 @@ from typing import Any
 import pytest
 
 from actorrl.actor import receiver as module
+from actorrl.actor.bell import Bell
 from actorrl.actor.receiver import Waiter
 
 LONG = 20.0
 
 
-class Told(threading.Event):
-    """An event that tells when it was cleared."""
+class Told(Bell):
+    """A bell that tells when somebody listens."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.cleared = threading.Semaphore(0)
+        self.listens = threading.Semaphore(0)
 
-    def clear(self) -> None:
-        super().clear()
-        self.cleared.release()
+    def wait(self, timeout: float | None = None) -> bool:
+        self.listens.release()
+        return super().wait(timeout)
 
 
 def test_answers_come_while_nobody_waits_and_then_the_thread_rests(desk: Any):
@@ -41,7 +42,7 @@ def test_answers_come_while_nobody_waits_and_then_the_thread_rests(desk: Any):
         desk.receiver.arm()
         desk.transport.deliver(answer)
         assert came.wait(LONG)
-        assert told.cleared.acquire(timeout=LONG), "the thread does not rest"
+        assert told.listens.acquire(timeout=LONG), "the thread does not rest"
         came.clear()
     assert len({*desk.transport.leaders}) == 1
 

@@ -49,6 +49,7 @@ class Ends:
         make_key(directory)
         self.key = read_key(directory)
         self.near, self.far = Transport(directory, 1), Transport(directory, 2)
+        self.far.again = False
         self.context = zmq.Context()
         self.stranger = self.context.socket(zmq.PUSH)
         self.stranger.setsockopt(zmq.LINGER, 0)

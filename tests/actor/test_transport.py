@@ -28,6 +28,7 @@ class Ends:
     def __init__(self, directory: str) -> None:
         make_key(directory)
         self.near, self.far = Transport(directory, 1), Transport(directory, 2)
+        self.far.again = False
 
     def receive(self) -> list[Any]:
         """The next messages: one, or those of a batch, each with its call's number and its buffers."""
@@ -187,6 +188,7 @@ def test_what_was_sent_before_the_other_end_exists_arrives():
         ends = Ends.__new__(Ends)
         ends.near, ends.far = near, Transport(directory, 2)
 
+        ends.far.again = False
         assert ends.numbers(1) == [1]
         ends.close()
 
@@ -246,3 +248,67 @@ def test_the_socket_file_is_removed_once():
         near.unlink()
         assert os.listdir(directory) == ["key"]
         near.close(0.0)
+
+
+def test_a_message_that_was_not_done_with_is_handed_out_again(ends: Ends):
+    ends.far.again = True
+    for number in (1, 2):
+        ends.near.send(2, call(number))
+    assert ends.receive() == ends.receive() == [(1, [])]
+    ends.far.current = None
+
+    assert ends.receive() == [(2, [])]
+
+
+def test_a_dead_process_gets_no_socket_again(ends: Ends):
+    ends.near.send(2, call(1))
+    ends.near.forget(2)
+    ends.near.send(2, call(2))
+
+    assert ends.near.peer(2).gone and not ends.near.peers
+    assert ends.numbers(1) == [1] and ends.far.receive(0) is None
+
+
+class Interrupted(BaseException):
+    """What a signal handler raises."""
+
+
+@pytest.mark.parametrize("size", [0, 100_000])
+@pytest.mark.parametrize("sent", [False, True])
+def test_a_message_cut_short_by_an_interrupt_arrives_once_and_the_next_after_it(ends: Ends, size: int, sent: bool):
+    ends.near.send(2, call(1))
+    peer = ends.near.peer(2)
+    through, send = peer.through, peer._send
+
+    def interrupted(way: Any) -> Any:
+        def once(message: bytes) -> None:
+            peer.through, peer._send = through, send
+            if sent:
+                way(message)
+            raise Interrupted
+
+        return once
+
+    peer.through, peer._send = interrupted(through), interrupted(send) if size else send
+    with pytest.raises(Interrupted):
+        ends.near.send(2, call(2, bytes(size)))
+    ends.near.send(2, call(3))
+
+    assert ends.numbers(3) == [1, 2, 3] and ends.far.receive(20) is None
+
+
+def test_what_was_held_when_an_interrupt_came_leaves_later(ends: Ends, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(Transport, "_hold", lambda self: None)
+    ends.near.send(2, call(1), hold=True)
+    peer = ends.near.peer(2)
+
+    def interrupted(message: bytes) -> None:
+        raise Interrupted
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(peer), "put", lambda self, message: interrupted(message))
+        with pytest.raises(Interrupted):
+            peer.flush()
+    peer.flush()
+
+    assert ends.numbers(1) == [1]

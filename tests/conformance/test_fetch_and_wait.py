@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import CancelledError
 
 import pytest
 from actors_for_tests import Account, Caller, Where
@@ -47,6 +48,18 @@ def test_the_same_future_twice(account: ActorRef[Account]):
     future = account.add(1)
 
     assert fetch([future, future]) == [1, 1]
+
+
+@only_processes
+def test_a_cancelled_future_before_one_that_is_pending_is_raised_at_once(slow: ActorRef[Where], gate: Gate):
+    running = slow.wait(gate)
+    gate.entered()
+    cancelled = slow.pid()
+    assert cancelled.cancel()
+
+    with pytest.raises(CancelledError):
+        fetch([cancelled, running])
+    assert not running.done()
 
 
 @pytest.mark.parametrize("wrong", [5, None, "text", [5], object()], ids=str)

@@ -147,3 +147,39 @@ for size in (10, 100_000, 3_000_000):
 
     sizes = (10, 100_000, 3_000_000)
     assert done.stdout == "".join(f"[{float(size)}, {float(size)}] {size}\n" for size in sizes), done.stderr
+
+
+def test_a_program_that_is_interrupted_at_any_moment_and_goes_on():
+    """Ctrl-C that the program catches, hundreds of times in the middle of calls and tells: no message is lost that a
+    later one would wait for, and whoever read the socket has given it back.
+    """
+    script = run(
+        """
+        import random, signal, time
+        from actorrl import startat, fetch
+        class Counter:
+            def __init__(self):
+                self.count = 0
+            def add(self, n):
+                self.count += n
+                return self.count
+        counter, random.seed = startat(None, Counter), random.seed(0)
+        fetch(counter.add(0))
+        signal.signal(signal.SIGALRM, signal.default_int_handler)
+        interrupts, end = 0, time.monotonic() + 6
+        while time.monotonic() < end:
+            try:
+                signal.setitimer(signal.ITIMER_REAL, random.uniform(0.0002, 0.002))
+                while True:
+                    fetch(counter.add(1))
+                    counter.add.tell(1)
+                    fetch([counter.add(1), counter.add(1)])
+            except KeyboardInterrupt:
+                interrupts += 1
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            fetch(counter.add(1), timeout=20)
+        print(interrupts > 100, fetch(counter.add(0), timeout=20) > interrupts)
+        """
+    )
+
+    assert script.out == "True True\n"

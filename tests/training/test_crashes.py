@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 from small_agents import Counting, Recorder
 
-from actorrl import Central, DQNConfig, errors, train
+from actorrl import Central, DQNConfig, System, actors, errors, startat, train
 from actorrl.actor.engine import active
 from actorrl.rl.seeding import environment_seeds, seed_after
+from actorrl.training.remote_lanes import RESTARTED, EnvironmentServer, RemoteLanes
 
 LONG = 60.0
 
@@ -125,6 +126,75 @@ def test_an_environment_that_crashes_again_and_again_ends_the_run_with_its_first
     with pytest.raises(RuntimeError, match=r"environment 0 of 1 died: .*SIGKILL.*21 deaths"):
         train(recorder(), lambda: Mortal(kill_me, None, at=10), steps=1000, arrangement=Central(1))
     assert active.engine is None
+
+
+def test_an_environment_that_hangs_in_every_step_ends_the_run():
+    class Asleep(Counting):
+        def step(self, action: Any) -> Any:
+            if os.getpid() != program:
+                signal.pause()
+            return super().step(action)
+
+    program = os.getpid()
+    with pytest.raises(RuntimeError, match=r"did not answer a step within step_timeout=0\.2 s.*needs a larger one"):
+        train(recorder(), Asleep, steps=100, arrangement=Central(1, step_timeout=0.2))
+
+
+def lanes_of(count: int, timeout: float = 5.0) -> RemoteLanes:
+    """Lanes to environments in a system that runs; each has answered its reset."""
+    servers = [startat(None, **RESTARTED)(EnvironmentServer)([Counting], raw=True) for _ in range(count)]
+    lanes = RemoteLanes(servers, list(range(count)), timeout)
+    lanes.reset()
+    arrived = 0
+    while arrived < count:
+        arrived += len(lanes.receive())
+    return lanes
+
+
+def arrivals(lanes: RemoteLanes, lane: int) -> Any:
+    deadline = time.monotonic() + LONG
+    while time.monotonic() < deadline:
+        for arrival in lanes.receive():
+            if arrival.lane == lane:
+                return arrival
+    raise AssertionError(f"lane {lane} did not answer")
+
+
+def test_one_that_dies_between_two_steps_is_begun_again():
+    with System():
+        lanes = lanes_of(1)
+        pid = lanes._pids[0]
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        end = time.monotonic() + LONG
+        while not any(row.restarts for row in actors()) and time.monotonic() < end:
+            time.sleep(0.01)
+        lanes.send(0, [1])
+        arrival = arrivals(lanes, 0)
+
+        assert arrival.stepped is None and len(arrival.observation) == 1, "a first observation, not a step"
+        assert lanes._pids[0] not in (None, pid)
+        lanes.send(0, [1])
+        assert arrivals(lanes, 0).stepped is not None
+
+
+def test_a_hang_is_noticed_while_others_answer_on_and_on():
+    with System():
+        lanes = lanes_of(2, timeout=0.3)
+        pid = lanes._pids[1]
+        assert pid is not None
+        os.kill(pid, signal.SIGSTOP)
+        lanes.send(1, [1])
+        lanes.send(0, [1])
+        began = time.monotonic()
+        while not lanes.incidents and time.monotonic() - began < LONG:
+            for arrival in lanes.receive():
+                assert arrival.lane == 0
+                lanes.send(0, [1])
+
+        assert "environment 1 of 2 did not answer a step" in lanes.incidents[0]
+        while (answered := lanes.receive()) and all(arrival.lane == 0 for arrival in answered):
+            lanes.send(0, [1])
 
 
 def test_a_reset_that_hangs_from_the_start_ends_the_run():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections import Counter
 from typing import Any
 
@@ -221,6 +222,42 @@ def test_a_ratio_that_holds_whatever_the_number_of_agents():
         # Batches that were asked for ahead and never learned from, rows still in a window, and the tolerance.
         slack = agents * config.batch_size + 4.0 * 3 * CHUNK + 4.0 * CHUNK + config.batch_size
         assert abs(sampled - 4.0 * (1200 - 64)) <= slack
+
+
+def test_an_agent_samples_once_it_has_rows_of_its_own(engine: str):
+    server = startat(None, ReplayServer, table())
+    one, other = RemoteTable(server), RemoteTable(server)
+    one.add(rows(*range(100)))
+    assert one.sample(8) is not None
+
+    assert other.sample(8) is None
+    other.add(rows(1))
+    assert other.sample(8) is not None
+
+
+def test_a_limiter_fits_the_largest_batch_of_all():
+    configs = [SMALL, dataclasses.replace(SMALL, batch_size=64)]
+    run = train(None, "CartPole-v1", arrangement=SharedReplay(configs, 2, samples_per_insert=2.0), steps=600)
+
+    assert run.metrics["agent1.updates"][-1] > 0
+
+
+def test_an_environment_that_hangs_beside_its_agent_ends_the_run():
+    class Asleep(gymnasium.Wrapper[Any, Any, Any, Any]):
+        made = 0
+
+        def __init__(self) -> None:
+            super().__init__(gymnasium.make("CartPole-v1"))
+
+        def step(self, action: Any) -> Any:
+            Asleep.made += 1
+            if Asleep.made == 60:
+                time.sleep(30)
+            return super().step(action)
+
+    shared = SharedReplay(1, 2, together=True, step_timeout=0.5)
+    with pytest.raises(RuntimeError, match=r"did not answer a step.*shares its agent's process"):
+        train(SMALL, Asleep, arrangement=shared, steps=1000)
 
 
 def test_agents_vary_by_their_number():
