@@ -34,9 +34,12 @@ class ReplayServer:
     def __init__(self, table: ReplayTable) -> None:
         self._table = table
         self._layout: np.dtype | None = None
+        self._drawn: dict[int, int] = {}
+        """Rows sampled by each agent that is at work."""
 
-    def join(self, layout: np.dtype) -> None:
+    def join(self, layout: np.dtype, agent: int = 0) -> None:
         """An agent will add rows of this layout. ValueError where the others' is different."""
+        self._drawn.setdefault(agent, 0)
         if self._layout is None:
             self._layout = layout
         elif layout != self._layout:
@@ -53,11 +56,23 @@ class ReplayServer:
         self._table.add(rows)
         return True
 
-    def sample(self, n: int) -> Array | None:
-        """n rows as bytes, with their ids and weights behind them where the sampler has such; None for "not yet"."""
+    def leave(self, agent: int) -> None:
+        """An agent will not sample any more: nobody waits for it."""
+        self._drawn.pop(agent, None)
+
+    def sample(self, n: int, agent: int = 0) -> Array | None:
+        """n rows as bytes, with their ids and weights behind them where the sampler has such; None for "not yet".
+
+        Where a limiter says how many may be sampled, no agent gets more than a batch ahead of the others.
+        """
+        mine = self._drawn.get(agent, 0)
+        if self._table.limiter is not None and self._drawn and mine > sum(self._drawn.values()) / len(self._drawn) + n:
+            return None
         drawn = self._table.draw(n)
         if drawn is None:
             return None
+        if agent in self._drawn:
+            self._drawn[agent] += n
         raw, ids, weight = drawn
         parts = [raw.view(_BYTE)] if ids is None else [raw.view(_BYTE), ids.astype(_ID).view(_BYTE)]
         if weight is not None:
@@ -85,6 +100,7 @@ class RemoteTable:
         server: the table's actor.
         prioritized: whether batches come with ids and weights.
         paced: whether a limiter says when rows go in and out; then `add` may have to wait, and `blocked` says so.
+        agent: which of the agents this is the end of.
         gamma: put in place of the discount that the row's own agent used, where rows are of single steps; None where
             all discount alike.
     """
@@ -95,9 +111,11 @@ class RemoteTable:
         *,
         prioritized: bool = False,
         paced: bool = False,
+        agent: int = 0,
         gamma: float | None = None,
     ) -> None:
         self._server: Any = server
+        self._agent = agent
         self._prioritized, self.paced, self._gamma = prioritized, paced, gamma
         self._layout: np.dtype | None = None
         self._rows: list[Array] = []
@@ -112,7 +130,7 @@ class RemoteTable:
         rows = as_rows(items, self._layout)
         if self._layout is None:
             self._layout = rows.dtype
-            fetch(self._server.join(rows.dtype))
+            fetch(self._server.join(rows.dtype, self._agent))
         self._rows.append(rows)
         self._count += len(rows)
         if self._count >= CHUNK:
@@ -131,6 +149,7 @@ class RemoteTable:
     def finish(self) -> None:
         """No more will be added or sampled: what waits leaves now."""
         self._send()
+        self._server.leave.tell(self._agent)
 
     def _taken(self, n: int) -> Array:
         """The oldest n rows, or all."""
@@ -165,9 +184,9 @@ class RemoteTable:
         self._send()
         asked = self._asked
         if asked is None or asked[0] != n:
-            asked = n, self._server.sample(n)
+            asked = n, self._server.sample(n, self._agent)
         data = fetch(asked[1])
-        self._asked = (n, self._server.sample(n)) if data is not None else None
+        self._asked = (n, self._server.sample(n, self._agent)) if data is not None else None
         return None if data is None else self._batch(data)
 
     def _batch(self, data: Array) -> Sample:

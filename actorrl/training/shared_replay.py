@@ -117,6 +117,7 @@ def shared_agent(
     table = RemoteTable(
         server,
         prioritized=bool(getattr(recipe.agent, "prioritized", False)),
+        agent=j,
         paced=arrangement.samples_per_insert is not None,
         gamma=None if same_gamma else recipe.agent.gamma,
     )

@@ -235,11 +235,29 @@ def test_an_agent_samples_once_it_has_rows_of_its_own(engine: str):
     assert other.sample(8) is not None
 
 
-def test_a_limiter_fits_the_largest_batch_of_all():
+def test_a_limiter_fits_the_largest_batch_of_all_and_every_agent_gets_its_share():
     configs = [SMALL, dataclasses.replace(SMALL, batch_size=64)]
-    run = train(None, "CartPole-v1", arrangement=SharedReplay(configs, 2, samples_per_insert=2.0), steps=600)
+    run = train(None, "CartPole-v1", arrangement=SharedReplay(configs, 2, samples_per_insert=4.0), steps=1200)
+    rows = [run.metrics[f"agent{j}.updates"][-1] * config.batch_size for j, config in enumerate(configs)]
 
-    assert run.metrics["agent1.updates"][-1] > 0
+    assert min(rows) > 0.2 * max(rows), "none takes it all; who ends first leaves the rest to the other"
+    assert sum(rows) > 3000
+
+
+def test_no_agent_gets_far_ahead_of_another_and_none_waits_for_one_that_has_left():
+    limited = table()
+    limited.limit(RateLimiter(1, 4.0, 500.0, insert_size=CHUNK, sample_size=8))
+    server = ReplayServer(limited)
+    for agent in (0, 1):
+        server.join(LAYOUT, agent)
+    for _ in range(3):
+        assert server.add(np.ascontiguousarray(rows(*range(CHUNK))).view(np.uint8))
+    drawn = [server.sample(8, 0) is not None for _ in range(10)]
+    assert drawn == [True] * 3 + [False] * 7
+    assert server.sample(8, 1) is not None and server.sample(8, 0) is not None
+    server.leave(1)
+
+    assert all(server.sample(8, 0) is not None for _ in range(5))
 
 
 def test_an_environment_that_hangs_beside_its_agent_ends_the_run():
