@@ -93,7 +93,7 @@ class Prepared:
         """Train to the end, evaluate best and final, draw the curve."""
         experiment, source, recipes = self.experiment, self.source, self.recipes
         total, agents = experiment.steps or 0, len(recipes)
-        every = max(1, experiment.evaluation.interval(total) // agents)
+        every = experiment.evaluation.interval(total, agents)
         shares = [total // agents + (j < total % agents) for j in range(agents)]
         marks = [Marks(share, max(1, min(every, share) // ROWS_PER_SNAPSHOT), every) for share in shares]
         evaluator = Evaluator(source, recipes[0].encoder(), experiment.seed)

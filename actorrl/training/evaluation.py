@@ -32,7 +32,8 @@ class EvaluationPlan:
     """The `evaluation` of a run: when to play, and how much."""
 
     every: int | None = None
-    """Training steps from one evaluation to the next; a twentieth of all steps, at least 1,000, where None."""
+    """Training steps from one evaluation to the next, of all agents together; where None a twentieth of all steps, and
+    at least 1,000 of each agent's own."""
     episodes: int = 10
     """Episodes per evaluation."""
     confirm: int = 50
@@ -40,9 +41,9 @@ class EvaluationPlan:
     final: int = 100
     """Fresh episodes of `best` and of `final` when training is over."""
 
-    def interval(self, steps: int) -> int:
-        """`every`, resolved for a run of so many steps."""
-        return self.every or max(steps // 20, 1_000)
+    def interval(self, steps: int, agents: int = 1) -> int:
+        """An agent's own steps from one evaluation to the next, in a run of so many steps of all."""
+        return max(1, self.every // agents) if self.every else max(steps // agents // 20, 1_000)
 
 
 class Evaluation(float):

@@ -195,8 +195,9 @@ class Runner:
             checkpoints.save(best, verdict.snapshot, **about)
         self.metrics.put(steps, values)
         self._board.write(steps, values)
-        said = _said(verdict, self._many)
-        self._progress.say(said, style="green" if verdict.best else "bright_black")
+        if verdict.confirmed is not None or not self._many:  # of several agents only what might have been the best
+            said = _said(verdict, self._many)
+            self._progress.say(said, style="green" if verdict.best else "bright_black")
 
 
 class _Busy:
