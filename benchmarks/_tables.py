@@ -17,7 +17,7 @@ import _report
 
 HERE = Path(__file__).parent
 PAGES = [HERE.parent / "README.md", HERE / "README.md"]
-CONTESTS = ["calls", "arrays", "spawn", "vector_step"]
+CONTESTS = ["calls", "arrays", "spawn", "vector_step", "replay_actor"]
 PRICE = ["sync pinned", "pipelined", "tells", "10 MB", "eight", "cold", "optimiser", "step"]
 BLOCK = re.compile(r"(<!-- table (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
