@@ -14,6 +14,7 @@ from typing import Any
 
 import _contest
 import _report
+import gates as _gates
 
 HERE = Path(__file__).parent
 PAGES = [HERE.parent / "README.md", HERE / "README.md"]
@@ -41,6 +42,16 @@ def goals() -> str:
     return _report.table("", ["", "must", "aim", "beside", "measured (min–max)"], lines).lstrip("\n")
 
 
+def gates() -> str:
+    """What each preset learns."""
+    results = json.loads((HERE / "results" / "gates.json").read_text())
+    head = ["preset", "steps", "`best` must", "`best`: median (seeds)", "`final`: median (seeds)", "minutes", "passed"]
+    lines = [_gates.row(name, results[name]) for name in _gates.GATES if name in results]
+    where = next(iter(results.values()))["machine"]
+    ran = f"`python benchmarks/gates.py`: returns over 100 fresh greedy episodes; {_report.described(where)}."
+    return f"{_report.table('', head, lines)}\n\n{ran}".lstrip("\n")
+
+
 def _found(results: dict[str, Any], row: dict[str, Any]) -> list[str]:
     values = results["measured"].get(_contest.OURS, {}).get(row["key"])
     if not values:
@@ -52,7 +63,8 @@ def price() -> str:
     """A few rows beside the raw floor and the peers, for the front page."""
     lines, ran = [], []
     for results in filter(None, map(load, CONTESTS)):
-        ran.append(results)
+        if any(row["key"] in PRICE for row in results["rows"]):
+            ran.append(results)
         for row in results["rows"]:
             if row["key"] in PRICE:
                 columns = results["measured"]
@@ -85,7 +97,8 @@ def main() -> None:
 
         def fill(match: re.Match[str]) -> str:
             head, name, end = match.groups()
-            text = goals() if name == "goals" else price() if name == "price" else contest(name)
+            whole = {"goals": goals, "price": price, "gates": gates}
+            text = whole[name]() if name in whole else contest(name)
             return f"{head}\n{text}\n\n{end}" if text else match[0]
 
         before = page.read_text()
