@@ -35,12 +35,16 @@ class Lines:
     def __init__(self) -> None:
         self.label = ""
         self._began = b""  # a line that has no end yet
+        self._cut = False  # one that had none was shown
         self._last: bytes | None = None
         self._repeated = 0
         self._began_at = self._repeated_at = 0.0
 
     def take(self, data: bytes, now: float) -> str:
         """What there is to show of it."""
+        if self._cut and data:
+            self._cut = False
+            data = data.removeprefix(b"\n")  # of the line that was shown without it
         *lines, self._began = (self._began + data).split(b"\n")
         shown = [self._line(line, now) for line in lines]
         if len(self._began) > LONGEST:
@@ -60,7 +64,7 @@ class Lines:
         """What has waited long enough; all of it at the end."""
         shown = ""
         if self._began and (at_end or self._began_at + PAUSE <= now):
-            began, self._began = self._began, b""
+            began, self._began, self._cut = self._began, b"", True
             shown = self._line(began, now)
         if self._repeated and (at_end or self._repeated_at + TALLY <= now):
             shown += self._tally()

@@ -61,6 +61,13 @@ def test_a_line_without_its_end_is_shown_after_a_silence():
     assert said.take(b"ended\n", 9.0) == "(A 1) ended\n"
 
 
+def test_the_end_of_a_line_that_comes_late_is_no_empty_line():
+    said = lines()
+    said.take(b"begun", 1.0)
+    assert said.wait_no_longer(1.0 + PAUSE) == "(A 1) begun\n"
+    assert said.take(b"\nnext\n\n", 9.0) == "(A 1) next\n(A 1) \n"
+
+
 def test_at_the_end_everything_is_shown():
     said = lines()
     said.take(b"again\n" * 4 + b"begun", 0.0)
