@@ -74,6 +74,7 @@ class CellStatus:
         self._callers: dict[int, int | None] = {}
         self._handled = self._busy = 0
         self._began = 0
+        self._queue = 0  # as the page has it
         self._running = ""
         if self._at != _NOWHERE:
             _HEAD.pack_into(self._page, self._at, actor, 1, 0, 0, 0, time.monotonic_ns(), 0)
@@ -88,12 +89,12 @@ class CellStatus:
         if self._at != _NOWHERE:
             words, at = self._words, self._word
             words[at] = self._states[state]
-            words[at + 1] = queue
+            words[at + 1] = self._queue = queue
 
     def waits(self, queue: int) -> None:
         """Note the length of the queue, on any thread."""
         if self._at != _NOWHERE:
-            self._words[self._word + 1] = queue
+            self._words[self._word + 1] = self._queue = queue
 
     def begin(self, envelope: Envelope, queue: int, now: int) -> None:
         """This envelope, and a batch that it leads, begins at `now` (time.monotonic_ns)."""
@@ -110,7 +111,8 @@ class CellStatus:
             if envelope.method != self._running:
                 self._name(envelope.method)
             words[at] = self._busy_now
-            words[at + 1] = queue
+            if queue != self._queue:
+                words[at + 1] = self._queue = queue
 
     def _name(self, method: str) -> None:
         self._running = method
@@ -135,7 +137,8 @@ class CellStatus:
         if at >= 0:
             words = self._words
             words[at] = self._idle_now
-            words[at + 1] = queue
+            if queue != self._queue:
+                words[at + 1] = self._queue = queue
             words[at + 2] = self._handled
             words[at + 3] = self._busy
         return now

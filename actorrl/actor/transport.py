@@ -215,17 +215,24 @@ class Transport:
                 ready = self._poll(0 if self._full else timeout)
                 if ready == self._at_door and not self._full:  # as nearly always
                     self._by_door = True
-                    got.extend(map(self._take, _WIDE))  # one step: an interrupt finds it taken or still there
-                    raw = got[0]
-                    if raw[0] == FIRST and raw.endswith(self.key) and len(raw) > END and not self._early:
+                    if self.again:
+                        got.extend(map(self._take, _WIDE))  # one step: an interrupt finds it taken or still there
+                        raw = got[0]
+                    else:
+                        raw = self._take(WIDE)
+                    if raw[:1] == _FIRST and raw.endswith(self.key) and len(raw) > END and not self._early:
                         sender, number = _tail_of(raw, len(raw) - END)
                         if self._turn.get(sender) == number:
                             message: Any = raw, _NOTHING
                             if self.again:
                                 self.current = message
-                            self._turn[sender] = number + 1
-                            got.clear()
+                                self._turn[sender] = number + 1
+                                got.clear()
+                            else:
+                                self._turn[sender] = number + 1
                             return message  # type: ignore[no-any-return]
+                    if not got:
+                        got.append(raw)
                 elif ready or self._full:
                     self._look(ready)
                     if end is not None:
