@@ -7,10 +7,13 @@ How one call travels, with the file that owns each step:
         ▼
     calls.py           waits for room in the mailbox (routes.py) and enters the call (ledger.py)
         │
-    post.py            plain values (plain.py), with arrays (lean.py), or a frame (frames.py), through a socket
-        │              (transport.py) and its large buffers through shared memory (freight.py, arena.py, pool.py)
-        │              to the actor's process, started by nursery.py; or inline.py: straight on, here
+    post.py            plain values (plain.py), with arrays (lean.py), or a frame (frames.py), through a door or a
+        │              socket (peer.py, door.py, transport.py) and its large buffers through shared memory
+        │              (freight.py, arena.py, pool.py) to the actor's process, started by nursery.py; or
+        │              inline.py: straight on, here
         ▼
+    receiver.py        whoever waits reads; turns.py puts the two ways in order, arrivals.py hands out
+        │
     host.py ─► mailbox.py ─► life.py, cell.py    one message at a time, on the object the actor owns
         │
         ▼

@@ -108,10 +108,7 @@ class Arrivals:
                 self._take_packed(-number, entry[1])
             return True
         if length == 3:
-            if entry[2] is None:
-                self._on_credit(entry[0], entry[1])
-            else:
-                self.lean.answer(entry[0], entry[1])
+            self._take_three(entry)
             return True
         if length == 7:
             entry = entries[1] = self.lean.call(entry)
@@ -137,10 +134,7 @@ class Arrivals:
                 elif entry[0] < 0:
                     self._take_packed(-entry[0], entry[1])
             elif length == 3:
-                if entry[2] is None:
-                    self._on_credit(entry[0], entry[1])
-                else:
-                    self.lean.answer(entry[0], entry[1])
+                self._take_three(entry)
             elif length == 7:
                 calls.append(self.lean.call(entry))
             else:
@@ -152,6 +146,13 @@ class Arrivals:
                 self.host.put_plain(sender, calls)
             else:
                 self._drop("a call for an actor, and none lives here")
+
+    def _take_three(self, entry: tuple[Any, ...]) -> None:
+        """A credit, or an answer with an array."""
+        if entry[2] is None:
+            self._on_credit(entry[0], entry[1])
+        else:
+            self.lean.answer(entry[0], entry[1])
 
     def _take_packed(self, number: int, packed: Any) -> None:
         """An answer of small arrays and the like."""

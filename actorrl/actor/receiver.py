@@ -138,67 +138,35 @@ class Receiver:
 
         `ready` may only become true by what this thread dispatches, or with a `nudge` after it: otherwise use `until`.
         """
-        leads: list[Any] = []
-        try:
-            try:  # as in _as_leader, without its steps: this is done for every message
-                leads.extend(map(self._lead.acquire, _AT_ONCE))
-                if not leads[0]:
-                    return False
-                self.leader = threading.get_ident()
-                transport, dispatch = self._transport, self._dispatch
-                transport.turn += 1
-                self._turns += 1
-                if transport.holding:
-                    transport.flush()
-                if deadline is None:
-                    receive = transport.receive
-                    while not ready():
-                        raw, buffers = receive()
-                        dispatch(raw, buffers)
-                        transport.current = None
-                else:
-                    while not ready() and self._pump(deadline):
-                        pass
-            finally:
-                if leads and leads[0]:
-                    self.leader = 0
-                    leads[:] = map(self._lead.__exit__, _NONE, _NONE, _NONE)
-                    if self._parked:
-                        self._pass_on()
-        finally:
-            if leads and leads[0]:
-                self._resign(leads)
-        return True
+        return self._as_leader(self._until_ready, ready, deadline)
 
     def lead_for(self, future: Any) -> bool:
         """`lead` until a future is done: what most calls of a program come to."""
-        leads: list[Any] = []
-        try:
-            try:
-                leads.extend(map(self._lead.acquire, _AT_ONCE))
-                if not leads[0]:
-                    return False
-                self.leader = threading.get_ident()
-                transport, dispatch = self._transport, self._dispatch
-                transport.turn += 1
-                self._turns += 1
-                if transport.holding:
-                    transport.flush()
-                receive = transport.receive
-                while future._state == "PENDING":
-                    raw, buffers = receive()
-                    dispatch(raw, buffers)
-                    transport.current = None
-            finally:
-                if leads and leads[0]:
-                    self.leader = 0
-                    leads[:] = map(self._lead.__exit__, _NONE, _NONE, _NONE)
-                    if self._parked:
-                        self._pass_on()
-        finally:
-            if leads and leads[0]:
-                self._resign(leads)
-        return True
+        return self._as_leader(self._until_done, future)
+
+    # The two loops below are _pump without its steps: they run for every message.
+
+    def _until_ready(self, ready: Callable[[], Any], deadline: float | None) -> None:
+        transport, dispatch = self._transport, self._dispatch
+        receive = transport.receive
+        transport.flush()
+        if deadline is not None:
+            while not ready() and self._pump(deadline):
+                pass
+            return
+        while not ready():
+            raw, buffers = receive()
+            dispatch(raw, buffers)
+            transport.current = None
+
+    def _until_done(self, future: Any) -> None:
+        transport, dispatch = self._transport, self._dispatch
+        receive = transport.receive
+        transport.flush()
+        while future._state == "PENDING":
+            raw, buffers = receive()
+            dispatch(raw, buffers)
+            transport.current = None
 
     def lead_a_moment(self, ready: Callable[[], Any]) -> bool:
         """`lead` for about a tenth of a second: the way of a handler that waits, which is looked after if it lasts."""
@@ -220,8 +188,8 @@ class Receiver:
 
         return self._as_leader(work)
 
-    def _as_leader(self, work: Callable[[], None]) -> bool:
-        """Do `work` as the leader. False, and nothing done, where another thread leads.
+    def _as_leader(self, work: Callable[..., None], *args: Any) -> bool:
+        """Do `work` as the leader; whoever waits for the lead is then told. False where another thread leads.
 
         Ctrl-C raises between any two steps, so to take the lead and to note it is one step, and to give it back and to
         note that is one; what comes in between is tried again.
@@ -234,11 +202,12 @@ class Receiver:
                     return False
                 self.leader = threading.get_ident()
                 self._turns += 1
-                work()
+                work(*args)
             finally:
                 self._resign(leads)
         finally:
-            self._resign(leads)
+            if self._parked or (leads and leads[0]):
+                self._resign(leads)
         return True
 
     def _resign(self, leads: list[Any]) -> None:
@@ -251,19 +220,16 @@ class Receiver:
 
     def drain(self) -> None:
         """Take what has arrived, without waiting; nothing where another thread leads."""
-        if self._lead.acquire(blocking=False):
-            self.leader = threading.get_ident()
-            try:
-                for _ in range(AT_ONCE):
-                    message = self._transport.receive(0)
-                    if message is None:
-                        break
-                    self._dispatch(*message)
-                    self._transport.current = None
-            finally:
-                self.leader = 0
-                self._lead.release()
-                self._pass_on()
+
+        def work() -> None:
+            for _ in range(AT_ONCE):
+                message = self._transport.receive(0)
+                if message is None:
+                    break
+                self._dispatch(*message)
+                self._transport.current = None
+
+        self._as_leader(work)
 
     def nudge(self) -> None:
         """Let the leader look whether its thing is done: another thread has just done something."""
@@ -301,17 +267,13 @@ class Receiver:
         After the end of a process: its last replies may still be in the socket.
         """
         end = time.monotonic() + limit
-        if not self._lead.acquire(blocking=False):
-            time.sleep(quiet)  # the leader takes them
-            return
-        self.leader = threading.get_ident()
-        try:
+
+        def work() -> None:
             while time.monotonic() < end and self._pump(time.monotonic() + quiet):
                 pass
-        finally:
-            self.leader = 0
-            self._lead.release()
-            self._pass_on()
+
+        if not self._as_leader(work):
+            time.sleep(quiet)  # the leader takes them
 
     def _park(self, waiter: Waiter, timeout: float | None) -> None:
         self._parked.append(waiter)
@@ -379,16 +341,10 @@ class Receiver:
                 continue
             patience = PATIENCE
             self._in_background = True
-            if not self._closed and self._lead.acquire(blocking=False):
-                self._lead_in_background()
+            self._as_leader(self._work_in_background)
+            turns = self._turns
             self._in_background = False
 
-    def _lead_in_background(self) -> None:
-        self.leader = threading.get_ident()
-        try:
-            while self._wanted() and not self._parked and not self._closed:
-                self._pump(None)
-        finally:
-            self.leader = 0
-            self._lead.release()
-            self._pass_on()
+    def _work_in_background(self) -> None:
+        while self._wanted() and not self._parked and not self._closed:
+            self._pump(None)

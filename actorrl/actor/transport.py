@@ -226,10 +226,8 @@ class Transport:
                             message: Any = raw, _NOTHING
                             if self.again:
                                 self.current = message
-                                self._turn[sender] = number + 1
-                                got.clear()
-                            else:
-                                self._turn[sender] = number + 1
+                            self._turn[sender] = number + 1
+                            got.clear()
                             return message  # type: ignore[no-any-return]
                     if not got:
                         got.append(raw)

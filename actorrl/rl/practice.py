@@ -79,7 +79,7 @@ class Practice:
             wanted = before + steps - explorer.steps
             if wanted <= 0:
                 break
-            if updates.paced and self.parts.table.blocked:  # type: ignore[union-attr]
+            if updates.paced and self.parts.table.blocked():  # type: ignore[union-attr]
                 continue  # too few have been sampled for more to be added: somebody else's turn
             updates.push()
             progress = explorer.advance(min(wanted, updates.steps_until_due(explorer.steps)))

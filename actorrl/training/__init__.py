@@ -3,9 +3,11 @@
     entry           train(...): from the arguments to the finished run, in order of events
     experiment      what is to be trained: arguments, presets, YAML      presets/, fields, names: what it reads with
     environment_source   an id, factory or instance becomes makers       check: the rehearsal of a user's agent
-    arrangements    Central, SharedReplay, Dataflow                      central: the wirings that are built
-    roles           the agent's role, in slices; InlineRef               remote_lanes: lanes to environment actors
-    runner          keeps the role busy, writes down what happens        selection, evaluation: which snapshot is best
+    arrangements    Central, SharedReplay, Dataflow: what was asked for
+    wiring          what every arrangement shares                        central, shared_replay: those that are built
+    replay_server   the one buffer of many agents, as an actor           merging: many agents' curves in one
+    roles           an agent's role, in slices; InlineRef                remote_lanes: lanes to environment actors
+    runner          keeps the roles busy, writes down what happens       selection, evaluation: which snapshot is best
     run             Run and load                                         run_directory, checkpoints, arrays_file, curve
 
 Names are imported on first use; what people look at (rich, matplotlib, ...) is the extra `cli`.

@@ -135,10 +135,9 @@ def _recipes(experiment: Experiment, source: EnvironmentSource) -> list[Recipe]:
         Recipe(config, False, observation_space, action_space, agent_seed(experiment.seed, j))
         for j, config in enumerate(configs)
     ]
-    for recipe in recipes:
-        recipe.build()
+    agents = [recipe.build() for recipe in recipes]
     if isinstance(experiment.arrangement, SharedReplay):
-        shared_table(recipes, experiment.arrangement)  # refuses a limiter that would deadlock
+        shared_table(agents, experiment.arrangement)  # refuses a limiter that would deadlock
     return recipes
 
 

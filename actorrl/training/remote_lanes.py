@@ -11,6 +11,7 @@ its options (`RESTARTED`) and reset here with a seed of its own; the Explorer dr
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
@@ -27,6 +28,8 @@ from actorrl.rl.seeding import seed_after
 
 log = logging.getLogger("actorrl")
 PATIENCE = 0.1  # seconds that `receive` waits before it lets the slice end
+CONSTRUCTION = 60.0
+"""Seconds that a new process may take, at least, until its environment is made: that is not a step's time."""
 HANGS = 3
 """An environment that hangs so often in a row, and makes no step between, ends the run."""
 RESTARTED: dict[str, Any] = {"max_restarts": 20, "restart_window": 60.0, "backoff": 0.0}
@@ -38,8 +41,12 @@ class EnvironmentServer(LocalEnvironments):
 
     _started = False
 
+    def process(self) -> int:
+        """Its process's id. That it answers says that the environment is made."""
+        return os.getpid()
+
     def start(self, seeds: Sequence[int | None]) -> tuple[Any, Array | None, int]:
-        """Reset; the first observations, the action masks, if there are any, and the process."""
+        """Reset; the first observations, the action masks, if there are any, and the process: it may be another."""
         self._started = True
         return self.reset(seeds), self.action_mask(), os.getpid()
 
@@ -81,19 +88,20 @@ class RemoteLanes:
         """What happened to environments since somebody last took it out, in words."""
         self._ends = [watch(environment) for environment in self._environments]  # for good
         self._crashes = [0] * len(self._environments)
-        self._pids: list[int | None] = [None] * len(self._environments)  # None: it has not answered since its start
+        self._pids: list[int | None] = [None] * len(self._environments)  # None: its environment is not yet made
         self._flying: dict[int, tuple[Future[Any], float]] = {}  # lane -> (future, when it was sent), oldest first
-        self._starting: set[int] = set()
+        self._resets: dict[int, int] = {}  # lane -> the seed of the reset it is asked for, or will be once it is made
         self._hangs = [0] * len(self._environments)  # in a row
 
     def reset(self) -> None:
         """Ask every environment for its first observation."""
         for lane, seed in enumerate(self._seeds):
-            self._start(lane, seed)
+            self._begin(lane, seed)
 
-    def _start(self, lane: int, seed: int) -> None:
-        self._starting.add(lane)
-        self._flying[lane] = (self._environments[lane].start([seed]), time.monotonic())
+    def _begin(self, lane: int, seed: int) -> None:
+        """Find out the process of an environment; its answer is followed by a reset."""
+        self._pids[lane], self._resets[lane] = None, seed
+        self._flying[lane] = (self._environments[lane].process(), time.monotonic())
 
     def send(self, lane: int, actions: Any) -> None:
         """Ask one environment for a step."""
@@ -116,19 +124,23 @@ class RemoteLanes:
         return arrivals
 
     def _arrival(self, lane: int, future: Future[Any]) -> Arrival | None:
-        """What an environment answered; None where it died, and has been asked to begin again."""
+        """What an environment answered; None where it begins, or died and has been asked to begin again."""
         try:
             answer = fetch(future)
         except ActorDied as error:
             self._died(lane, error)
             return None
         except Exception as error:
-            what = "reset" if lane in self._starting else "step"
+            what = "reset" if lane in self._resets else "step"
             raise RuntimeError(
                 f"environment {lane} of {len(self.sizes)} failed in {what}: {type(error).__name__}: {error}"
             ) from error
-        if lane in self._starting:
-            self._starting.discard(lane)
+        if self._pids[lane] is None:
+            self._pids[lane] = answer
+            self._flying[lane] = (self._environments[lane].start([self._resets[lane]]), time.monotonic())
+            return None
+        if lane in self._resets:
+            del self._resets[lane]
             self._pids[lane] = answer[2]
             return Arrival(lane, answer[0], None, answer[1])
         if answer is None:  # it died between two steps
@@ -144,28 +156,32 @@ class RemoteLanes:
         self._begin_again(lane)
 
     def _begin_again(self, lane: int) -> None:
-        self._pids[lane] = None
         self._crashes[lane] += 1
-        self._start(lane, seed_after(self._seeds[lane], self._crashes[lane]))
+        self._begin(lane, seed_after(self._seeds[lane], self._crashes[lane]))
 
     def _give_up_the_late(self) -> None:
         now = time.monotonic()
         for lane, (future, sent) in list(self._flying.items()):
-            if now - sent <= self._timeout or future.done():
+            pid, which = self._pids[lane], f"environment {lane} of {len(self.sizes)}"
+            limit = self._timeout if pid is not None else max(self._timeout, CONSTRUCTION)
+            if now - sent <= limit or future.done():
                 continue
-            what, pid = "reset" if lane in self._starting else "step", self._pids[lane]
-            text = (
-                f"environment {lane} of {len(self.sizes)} did not answer a {what} within step_timeout="
-                f"{self._timeout:g} s, which counts as a crash"
-            )
+            if pid is None:
+                kill(self._environments[lane])  # nothing else would end it
+                raise RuntimeError(
+                    f"{which} was not made within {limit:g} s of the start of its process; "
+                    f"a slower one needs a larger step_timeout=..."
+                )
+            what = "reset" if lane in self._resets else "step"
+            text = f"{which} did not answer a {what} within step_timeout={limit:g} s, which counts as a crash"
             self._hangs[lane] += 1
             if pid == os.getpid():
                 raise RuntimeError(f"{text}; it shares its agent's process (together=True), which cannot be restarted")
-            if pid is None or self._hangs[lane] >= HANGS:
-                kill(self._environments[lane])  # nothing else would end it, and the next would be no better
+            if self._hangs[lane] >= HANGS:
+                kill(self._environments[lane])  # the next would be no better
                 raise RuntimeError(f"{text}; a slower environment needs a larger one: step_timeout=...")
-            self._pids[lane] = None
             del self._flying[lane]
             self._flying[lane] = future, now  # now the latest
             self.incidents.append(f"{text}: its process was killed")
-            os.kill(pid, signal.SIGKILL)  # its death is told by the call, and it is started again
+            with contextlib.suppress(ProcessLookupError):  # dead by itself, and another is being made
+                os.kill(pid, signal.SIGKILL)  # its death is told by the call, and it is started again

@@ -99,7 +99,7 @@ class RemoteTable:
     Args:
         server: the table's actor.
         prioritized: whether batches come with ids and weights.
-        paced: whether a limiter says when rows go in and out; then `add` may have to wait, and `blocked` says so.
+        paced: whether a limiter says when rows go in and out; then `add` may have to wait, and `blocked()` says so.
         agent: which of the agents this is the end of.
         gamma: put in place of the discount that the row's own agent used, where rows are of single steps; None where
             all discount alike.
@@ -158,7 +158,6 @@ class RemoteTable:
         self._count = max(0, len(rows) - n)
         return rows[:n]
 
-    @property
     def blocked(self) -> bool:
         """Whether rows wait to be let in: whoever adds is ahead of those who sample. Asks again, after a pause."""
         while self._adding is not None:

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from actorrl.actor import ActorRef, kill, startat, stop
+from actorrl.rl.nouns import Parts
 from actorrl.rl.rate_limiter import RateLimiter
 from actorrl.rl.seeding import environment_seeds
 from actorrl.rl.tables import ReplayTable
@@ -58,7 +59,7 @@ def wired_agents(
     actors: list[ActorRef[Any]] = []
     roles: list[ActorRef[AgentRole]] = []
     try:
-        table = startat(None, shared_table, recipes, arrangement)
+        table = startat(None, ReplayServer, shared_table([recipe.build() for recipe in recipes], arrangement))
         actors.append(table)
         servers: list[ActorRef[EnvironmentServer]] = []
         for i, make in enumerate(source.makers(n)):
@@ -85,10 +86,13 @@ def wired_agents(
     stop(table)
 
 
-def shared_table(recipes: Sequence[Recipe], arrangement: SharedReplay) -> ReplayServer:
-    """What the table's actor is made by: the table of the first agent's config."""
-    cadences = [recipe.build().cadence for recipe in recipes]
-    table = recipes[0].build().table
+def shared_table(agents: Sequence[Parts], arrangement: SharedReplay) -> ReplayTable:
+    """The first agent's table, for all, with the limiter that the arrangement asks for.
+
+    Raises:
+        ValueError: a limiter by which both sides could wait for each other.
+    """
+    table, cadences = agents[0].table, [parts.cadence for parts in agents]
     assert isinstance(table, ReplayTable)
     if arrangement.samples_per_insert is not None:
         table.limit(
@@ -100,7 +104,7 @@ def shared_table(recipes: Sequence[Recipe], arrangement: SharedReplay) -> Replay
                 sample_size=max(cadence.batch_size for cadence in cadences),
             )
         )
-    return ReplayServer(table)
+    return table
 
 
 def shared_agent(

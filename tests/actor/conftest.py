@@ -1,15 +1,19 @@
-"""A receiver whose transport is a queue, and the threads that wait at it."""
+"""A receiver whose transport is a queue, and the threads that wait at it; and `two_ends` beside this on the path."""
 
 from __future__ import annotations
 
 import queue
+import sys
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from actorrl.actor.receiver import Receiver, Waiter
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 LONG = 20.0
 """Seconds after which a test gives up. Nothing that works takes a noticeable part of it."""

@@ -8,24 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from two_ends import LIMIT, TwoEnds
 
 from actorrl.actor.door import WIDE, Door, files_of, unlink
 from actorrl.actor.frames import CALL, pack, unpack
 from actorrl.actor.keys import make_key
 from actorrl.actor.transport import Transport
 
-LIMIT = 20_000
-"""Milliseconds."""
 
-
-class Ends:
-    """Two transports, and by which way each message of the first came to the second."""
+class Ends(TwoEnds):
+    """Counts what comes through the door."""
 
     def __init__(self, directory: str) -> None:
-        self.directory = directory
-        make_key(directory)
-        self.near, self.far = Transport(directory, 1), Transport(directory, 2)
-        self.far.again = False
+        super().__init__(directory)
         self.by_door = 0
         take = self.far._take
 
@@ -40,16 +35,7 @@ class Ends:
         self.near.send(2, pack(CALL, 7, number, 1, b"add", bytes(size)))
 
     def numbers(self, count: int) -> list[int]:
-        got = []
-        for _ in range(count):
-            message = self.far.receive(LIMIT)
-            assert message is not None, f"only {got}"
-            got.append(unpack(memoryview(message[0])).call_id)
-        return got
-
-    def close(self) -> None:
-        self.near.close(0.0)
-        self.far.close(0.0)
+        return [self.number() for _ in range(count)]
 
 
 @pytest.fixture

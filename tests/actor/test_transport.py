@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from two_ends import LIMIT, TwoEnds
 
 from actorrl.actor import transport as module
 from actorrl.actor.frames import BATCH, BUFFERS, CALL, WAKE, pack, split_batch, unpack
@@ -18,37 +19,24 @@ from actorrl.actor.keys import make_key
 from actorrl.actor.transport import Transport
 
 LONG = 20.0
-LIMIT = 20_000
-"""The same in milliseconds."""
 
 
-class Ends:
-    """Two transports, and what the second has received of the first."""
-
-    def __init__(self, directory: str) -> None:
-        make_key(directory)
-        self.near, self.far = Transport(directory, 1), Transport(directory, 2)
-        self.far.again = False
+class Ends(TwoEnds):
+    """Takes batches apart."""
 
     def receive(self) -> list[Any]:
         """The next messages: one, or those of a batch, each with its call's number and its buffers."""
-        got = self.far.receive(LIMIT)
-        assert got is not None, "nothing arrived"
-        raw, buffers = got
+        raw, buffers = self.received()
         frame = unpack(memoryview(raw))
         if frame.kind == BATCH:
             return [(unpack(part).call_id, []) for part in split_batch(frame.data)]
-        return [(frame.call_id, [bytes(buffer) for buffer in buffers])]
+        return [(frame.call_id, buffers)]
 
     def numbers(self, count: int) -> list[int]:
         got: list[int] = []
         while len(got) < count:
             got += [number for number, _ in self.receive()]
         return got
-
-    def close(self) -> None:
-        self.near.close(0.0)
-        self.far.close(0.0)
 
 
 @pytest.fixture

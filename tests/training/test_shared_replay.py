@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import time
+import threading
 from collections import Counter
 from typing import Any
 
@@ -140,9 +140,9 @@ def test_a_limiter_holds_back_whoever_is_ahead(engine: str):
     remote = RemoteTable(server, paced=True)
     assert remote.sample(8) is None, "nothing is there"
     remote.add(rows(*range(200)))
-    assert remote.blocked, "samples are behind"
+    assert remote.blocked(), "samples are behind"
     drawn = 0
-    while remote.blocked:
+    while remote.blocked():
         drawn += len(remote.sample(8).batch["reward"])  # type: ignore[union-attr]
     while remote.sample(8) is not None:
         drawn += 8
@@ -270,7 +270,7 @@ def test_an_environment_that_hangs_beside_its_agent_ends_the_run():
         def step(self, action: Any) -> Any:
             Asleep.made += 1
             if Asleep.made == 60:
-                time.sleep(30)
+                threading.Event().wait()  # for ever
             return super().step(action)
 
     shared = SharedReplay(1, 2, together=True, step_timeout=0.5)
