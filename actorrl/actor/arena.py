@@ -237,7 +237,7 @@ class Arena:
             region.left = self.pool.owners[slot] in self._gone
         region.words[block] = self._held
         data = _Block((length,), _byte, region.memory, offset)
-        data.arena, data.region, data.block, data.forks = self, region, block, self.forks
+        data.claim = self, region, block, self.forks
         if self.words[USED] > self.half:  # who keeps it long keeps it in memory of its own
             return _copied_out(data)
         return data
@@ -316,8 +316,9 @@ def _copied_out(data: Any) -> Any:
         copy = aligned_copy(data)
     except MemoryError:
         return data
-    data.forks = -1  # its memory stays: the sender is to use the block again at once
-    data.region.words[data.block] = FREE
+    _, region, block, _ = data.claim
+    del data.claim  # its memory stays: the sender is to use the block again at once
+    region.words[block] = FREE
     return copy
 
 

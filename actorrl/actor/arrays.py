@@ -58,9 +58,9 @@ def _large_array(buffer: Any, dtype: Any, shape: tuple[int, ...], order: Any) ->
 
 def own(buffer: Any) -> Any:
     """A buffer that has arrived, or a copy of it where that is not private, writable and aligned."""
-    if type(buffer) is memoryview and hasattr(buffer.obj, "block"):
+    if type(buffer) is memoryview and hasattr(buffer.obj, "claim"):
         return buffer.obj  # pickle hands on what was read-only as such, but this is nobody else's
-    if not hasattr(buffer, "block"):
+    if not hasattr(buffer, "claim"):
         flat = _numpy().frombuffer(buffer, "u1")
         if not flat.flags.writeable or flat.__array_interface__["data"][0] % ALIGNMENT:
             from .held import aligned_copy

@@ -25,7 +25,7 @@ from .future import Future, Patience
 from .lean import lean
 from .moves import Moves
 from .packing import UNFIT, pack_value
-from .plain import ATOMS, is_plain
+from .plain import ATOMS, PLAIN, is_plain
 from .post import Post
 from .receiver import Waiter
 from .ref import ActorRef
@@ -65,7 +65,8 @@ class Calls:
                 return self._too_late(Call(ref, method, function, args, kwargs), route)
         future: Future[Any] = Future(self._patience, ref._cls, method, ref._actor)
         # One number is looked at here: most calls have no more, and to ask elsewhere costs as much as the rest.
-        if function is None and not kwargs and ((len(args) == 1 and type(args[0]) in ATOMS) or is_plain(args)):
+        kind = type(args[0]) if len(args) == 1 else tuple
+        if function is None and not kwargs and (kind in ATOMS or (kind in PLAIN and is_plain(args))):
             if not self._post.send_small(route, future, method, args):
                 self._send(route, Call(ref, method, function, args, kwargs), future)
         elif function is not None or kwargs or not self._send_lean(route, method, args, None, future):

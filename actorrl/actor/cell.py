@@ -11,6 +11,7 @@ import asyncio
 import inspect
 import threading
 from collections.abc import Callable
+from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .batched import batching, deal, gather
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Cell", "Outcome"]
 
+_GENERATORS = (GeneratorType, AsyncGeneratorType)
 Decode = Callable[[Envelope], tuple[Any, tuple[Any, ...], dict[str, Any]]]
 
 
@@ -103,9 +105,9 @@ class Cell:
 
     def _finished(self, name: str, result: Any) -> Any:
         """What a handler's result comes to: a coroutine is awaited, a generator refused."""
-        if inspect.iscoroutine(result):
+        if isinstance(result, CoroutineType):
             return self._run_coroutine(result)
-        if inspect.isgenerator(result) or inspect.isasyncgen(result):
+        if isinstance(result, _GENERATORS):
             raise TypeError(
                 f"{self.ref._cls}.{name} returned a generator, which cannot leave its actor: return a list instead"
             )

@@ -26,23 +26,20 @@ class Block(np.ndarray[Any, Any]):
     Past half of the limit, or where nobody will use the block again, its memory goes back.
     """
 
-    __slots__ = ("arena", "block", "forks", "region")
-    arena: Any
-    region: Any
-    block: int
-    forks: int
+    __slots__ = ("claim",)
+    claim: tuple[Any, Any, int, int]
+    """The arena, the region, the block, and how often user code had forked."""
 
     def __del__(self) -> None:
         try:
-            arena = self.arena
+            arena, region, block, forks = self.claim
         except AttributeError:  # made from one, by a view or a sum
             return
-        if arena.forks == self.forks:
-            region = self.region
+        if arena.forks == forks:
             if region.left or arena.words[USED] > arena.half:
-                region.free(self.block)
+                region.free(block)
             else:
-                region.words[self.block] = FREE
+                region.words[block] = FREE
 
 
 class Held(np.ndarray[Any, Any]):

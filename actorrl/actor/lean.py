@@ -17,8 +17,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from .arrays import OUT_OF_BAND, own
-from .plain import ATOMS, is_plain
-from .routes import HEAVY, Route
+from .plain import PLAIN, is_plain
+from .routes import Route
 from .views import root
 
 if TYPE_CHECKING:
@@ -44,27 +44,22 @@ def lean(items: tuple[Any, ...]) -> tuple[list[Any], int] | None:
     None where something is neither plain nor a plain array: a share, one of an uncommon kind, any other object.
     """
     values: list[Any] = []
-    arrays: list[Any] = []
     size = 0
     for item in items:
         kind = type(item)
-        if kind in ATOMS:
-            values.append(item)
-        elif kind is _ndarray:
-            name = _names.get(item.dtype)
+        if kind is _ndarray:
+            name, base = _names.get(item.dtype), item.base
             if name is None or not item.flags.c_contiguous:
                 return None
-            base = item.base
-            if base is not None and not hasattr(base, "block") and root(item) is not None:
+            if base is not None and not hasattr(base, "claim") and root(item) is not None:
                 return None
-            if arrays and any(item is other for other in arrays):
+            if values and sum(item is other for other in items) > 1:
                 return None  # it arrives as one: the codec sees to that
-            arrays.append(item)
             length = item.nbytes
             size += length
             data = bytearray(item.tobytes()) if length < OUT_OF_BAND else memoryview(item).cast("B")
             values.append([name, item.shape, data])
-        elif is_plain(item):
+        elif kind in PLAIN and is_plain(item):
             values.append(item)
         else:
             if _ndarray is None and kind.__module__ == "numpy":
@@ -74,10 +69,10 @@ def lean(items: tuple[Any, ...]) -> tuple[list[Any], int] | None:
     return values, size
 
 
-def _array(value: list[Any], data: Any) -> Any:
+def _array(name: str, shape: tuple[int, ...], data: Any) -> Any:
     if _ndarray is None:
         _meet_numpy()
-    return _ndarray(value[1], _dtypes[value[0]], data)
+    return _ndarray(shape, _dtypes[name], data)
 
 
 def _meet_numpy() -> None:
@@ -110,7 +105,7 @@ def read_lean(data: Any, buffers: Sequence[Any]) -> Any:
     large = iter(buffers)
     for index, value in enumerate(values):
         if type(value) is list:
-            values[index] = _array(value, own(next(large)) if value[2] is None else value[2])
+            values[index] = _array(value[0], value[1], own(next(large)) if value[2] is None else value[2])
     return (tuple(values), {}) if data[:1] == ARGS else values[0]
 
 
@@ -133,7 +128,7 @@ class Lean:
         if peer.process == self._post.number:
             return None  # it stays in this process, to be copied
         with peer.lock:
-            if route.sent - route.started >= route.limit or (size >= HEAVY and route.full(size)):
+            if route.sent - route.started >= route.limit or (route.weight and route.full(size)):
                 return False
             if size >= OUT_OF_BAND and not self._place(peer.process, values):
                 return None
@@ -161,11 +156,8 @@ class Lean:
         """Put large arrays into the pool. False, and nothing there, where one has no room."""
         arena = self._arena
         if len(values) == 1 and arena is not None:  # the usual case, without what several need
-            place = arena.put(receiver, values[0][2])
-            if place is None:
-                return False
-            values[0][2] = place
-            return True
+            values[0][2] = place = arena.put(receiver, values[0][2])
+            return place is not None
         placed: list[tuple[list[Any], Any]] = []
         for value in values:
             if type(value) is list and type(value[2]) is memoryview:
@@ -184,7 +176,7 @@ class Lean:
     def call(self, entry: tuple[Any, ...]) -> tuple[Any, ...]:
         """The entry as a plain one, with the arrays themselves."""
         actor, number, method, values, key, *_ = entry
-        args = tuple(self._open(values))
+        args = tuple([self._open(value) if type(value) is list else value for value in values])
         return (actor, number, method, args) if key is None else (actor, number, method, args, key)
 
     def answer(self, number: int, values: list[Any]) -> None:
@@ -192,7 +184,7 @@ class Lean:
         future = self._post.ledger.close(number)
         self._transport.current = None  # what lies in the pool is taken once
         try:
-            (value,) = self._open(values)  # of a cancelled call too: so its block is free again
+            value = self._open(values[0])  # of a cancelled call too: so its block is free again
             if future is not None:
                 if future._route is not None:
                     future._route.take(future._mark)
@@ -202,11 +194,9 @@ class Lean:
                 future._settle(None, error)
             raise
 
-    def _open(self, values: list[Any]) -> list[Any]:
-        for index, value in enumerate(values):
-            if type(value) is list:
-                data = value[2]
-                if type(data) is tuple:
-                    data = self._arena.take(*data)  # type: ignore[union-attr]
-                values[index] = _array(value, data)
-        return values
+    def _open(self, value: list[Any]) -> Any:
+        """An array from what `lean` made of it."""
+        name, shape, data = value
+        if type(data) is tuple:
+            data = self._arena.take(*data)  # type: ignore[union-attr]
+        return _array(name, shape, data)

@@ -22,7 +22,7 @@ from .deaths import End, exit_code
 from .faults import encode_error
 from .mailbox import Envelope
 from .packing import UNFIT, pack_value
-from .plain import ATOMS, is_plain
+from .plain import ATOMS, PLAIN, is_plain
 from .remote import function_at
 from .residents import Arrived, Resident
 
@@ -241,7 +241,7 @@ class Lives:
                 resident.cancelled.discard(envelope[:2])
             if error is None:
                 kind = type(value)
-                if kind in ATOMS or is_plain(value):
+                if kind in PLAIN and is_plain(value):
                     self._post.reply_plain(envelope, value, more)
                     return
                 if kind not in CONTAINERS and self._post.lean.reply(envelope, value, more):

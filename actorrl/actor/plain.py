@@ -18,9 +18,11 @@ from __future__ import annotations
 import pickle
 from typing import Any
 
-__all__ = ["ATOMS", "FIRST", "is_plain", "pack_plain", "unpack_plain"]
+__all__ = ["ATOMS", "FIRST", "PLAIN", "is_plain", "pack_plain", "unpack_plain"]
 
 ATOMS = frozenset({int, float, bool, type(None)})
+PLAIN = ATOMS | {str, bytes, tuple}
+"""Of what types a plain value may be."""
 SHORT = 1024
 """Strings up to this length travel so."""
 _dumps, _loads = pickle.dumps, pickle.loads
@@ -39,7 +41,8 @@ def is_plain(value: Any) -> bool:
         return len(value) <= SHORT
     if kind is tuple and len(value) <= FEW:
         for item in value:
-            if type(item) in ATOMS or is_plain(item):
+            kind = type(item)
+            if kind in ATOMS or (kind in PLAIN and is_plain(item)):
                 continue
             return False
         return True
