@@ -61,7 +61,9 @@ GATES = {
     "pendulum-sac": Gate(-200),
     "pendulum-td3": Gate(-200),
     "lunarlander": Gate(210, every_seed=True, minutes=8),
+    "lunarlander-shared": Gate(210, every_seed=True, minutes=15, at_once=1),
     "lunarlander-sac": Gate(200, seeds=1),
+    "catch": Gate(0.9),
 }
 
 
@@ -88,7 +90,7 @@ def judged(gate: Gate, runs: list[dict[str, Any]]) -> bool:
 def row(name: str, result: dict[str, Any]) -> list[str]:
     """A line of the table."""
     gate, runs = GATES[name], result["runs"]
-    cells = [", ".join(f"{run[which][0]:.0f}" for run in runs) for which in ("best", "final")]
+    cells = [", ".join(f"{run[which][0]:.3g}" for run in runs) for which in ("best", "final")]
     middle = [f"{statistics.median(run[which][0] for run in runs):.1f}" for which in ("best", "final")]
     minutes = f"{statistics.median(run['minutes'] for run in runs):.1f}"
     must = f"{'every' if gate.every_seed else 'median'} ≥ {gate.must:g}"
