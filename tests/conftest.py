@@ -42,8 +42,13 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
-    """End the shared system of the conformance tests before the first test that does not run in it."""
-    if wanted(nextitem) != shared.name:
+    """End the shared system of the conformance tests before the first test that does not run in it.
+
+    Within a module the next engine's fixture does, after those that stand on this one.
+    """
+    following = wanted(nextitem)
+    same_module = nextitem is not None and nextitem.path == item.path
+    if following != shared.name and not (following and same_module):
         shared.close()
 
 

@@ -108,7 +108,10 @@ class Arrivals:
                 self._take_packed(-number, entry[1])
             return True
         if length == 3:
-            self._take_three(entry)
+            if entry[2] is True:
+                self.lean.answer(entry[0], entry[1])
+            else:
+                self._on_credit(entry[0], entry[1])
             return True
         if length == 7:
             entry = entries[1] = self.lean.call(entry)

@@ -49,7 +49,7 @@ def lean(items: tuple[Any, ...]) -> tuple[list[Any], int] | None:
         kind = type(item)
         if kind is _ndarray:
             name, base = _names.get(item.dtype), item.base
-            if name is None or not item.flags.c_contiguous:
+            if name is None:
                 return None
             if base is not None and not hasattr(base, "claim") and root(item) is not None:
                 return None
@@ -57,8 +57,15 @@ def lean(items: tuple[Any, ...]) -> tuple[list[Any], int] | None:
                 return None  # it arrives as one: the codec sees to that
             length = item.nbytes
             size += length
-            data = bytearray(item.tobytes()) if length < OUT_OF_BAND else memoryview(item).cast("B")
-            values.append([name, item.shape, data])
+            if length < OUT_OF_BAND:
+                if not item.flags.c_contiguous:
+                    return None
+                values.append([name, item.shape, bytearray(item.tobytes())])
+                continue
+            try:
+                values.append([name, item.shape, memoryview(item).cast("B")])
+            except TypeError:  # not contiguous
+                return None
         elif kind in PLAIN and is_plain(item):
             values.append(item)
         else:
@@ -113,7 +120,8 @@ class Lean:
     """The lean messages of one process, beside the others of its `Post`."""
 
     def __init__(self, post: Post) -> None:
-        self._post = post
+        self._post, self._number = post, post.number
+        self._numbers, self._opened = post.ledger.numbers, post.ledger.open
         self._transport = post.transport
         self._arena = post.transport.freight.arena
 
@@ -125,7 +133,7 @@ class Lean:
         """`Post.send_plain` for what `lean` made. None, and nothing sent, where it must go as a frame."""
         values, size = made
         peer = route.peer
-        if peer.process == self._post.number:
+        if peer.process == self._number:
             return None  # it stays in this process, to be copied
         with peer.lock:
             if route.sent - route.started >= route.limit or (route.weight and route.full(size)):
@@ -133,16 +141,17 @@ class Lean:
             if size >= OUT_OF_BAND and not self._place(peer.process, values):
                 return None
             mark, number = route.enter(size), 0
-            if future is not None:
+            if future is not None:  # as Ledger.enter does
                 future._route, future._mark = route, mark
-                number = self._post.ledger.enter(future)
+                number = future._call_id = next(self._numbers)
+                self._opened[number] = future
             self._transport.push_call(peer, (route.actor, number, method, values, key, None, None))
         return True
 
     def reply(self, envelope: Envelope, value: Any, hold: bool) -> bool:
         """`Post.reply_plain` for an array. False, and nothing sent, where it is none or must go as a frame."""
         sender = envelope.sender
-        made = lean((value,)) if sender != self._post.number else None
+        made = lean((value,)) if sender != self._number else None
         if made is None:
             return False
         peer = self._transport.peers.get(sender) or self._transport.peer(sender)
@@ -181,7 +190,7 @@ class Lean:
 
     def answer(self, number: int, values: list[Any]) -> None:
         """Settle a call with an array."""
-        future = self._post.ledger.close(number)
+        future = self._opened.pop(number, None)
         self._transport.current = None  # what lies in the pool is taken once
         try:
             value = self._open(values[0])  # of a cancelled call too: so its block is free again

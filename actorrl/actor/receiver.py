@@ -192,8 +192,10 @@ class Receiver:
         """Do `work` as the leader; whoever waits for the lead is then told. False where another thread leads.
 
         Ctrl-C raises between any two steps, so to take the lead and to note it is one step, and to give it back and to
-        note that is one; what comes in between is tried again.
+        note that is one; what comes in between is tried again. In an actor's process nothing does: there without.
         """
+        if not self._transport.again:
+            return self._as_leader_undisturbed(work, args)
         leads: list[Any] = []
         try:
             try:
@@ -208,6 +210,20 @@ class Receiver:
         finally:
             if self._parked or (leads and leads[0]):
                 self._resign(leads)
+        return True
+
+    def _as_leader_undisturbed(self, work: Callable[..., None], args: tuple[Any, ...]) -> bool:
+        if not self._lead.acquire(False):
+            return False
+        self.leader = threading.get_ident()
+        self._turns += 1
+        try:
+            work(*args)
+        finally:
+            self.leader = 0
+            self._lead.release()
+            if self._parked:
+                self._pass_on()
         return True
 
     def _resign(self, leads: list[Any]) -> None:

@@ -28,7 +28,7 @@ class FakeTransport:
         self.receiving = threading.Semaphore(0)
         self.leaders: list[int] = []
         self.wakes = self.flushes = self.turn = 0
-        self.holding = True
+        self.holding = self.again = True
         self.current: Any = None
 
     def deliver(self, message: Any) -> None:
