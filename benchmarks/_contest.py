@@ -21,6 +21,7 @@ import signal
 import statistics
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -28,11 +29,15 @@ from typing import Any, NamedTuple
 
 import _pictures
 import _report
+import psutil
 
 OURS = "actorrl"
 MARK = "measured: "
 PATIENCE = 150.0
 """Seconds one contender may take for one round."""
+
+BUSY = 8.0
+"""Percent of the cores, above which somebody is still at work."""
 
 Measure = Callable[[bool], dict[str, float]]
 
@@ -132,6 +137,8 @@ def _measure(chosen: argparse.Namespace) -> tuple[dict[str, dict[str, list[float
             numbers: dict[str, float] = {}
             if not why:
                 _progress(f"round {number + 1} of {chosen.rounds}: {entry.name}")
+                if not chosen.quick:
+                    _await_quiet()
                 numbers, why = _in_a_process(index, entry, chosen.quick)
             if why:
                 skipped[entry.name] = why
@@ -141,6 +148,13 @@ def _measure(chosen: argparse.Namespace) -> tuple[dict[str, dict[str, list[float
                 measured.setdefault(entry.name, {}).setdefault(key, []).append(value)
     _progress("")
     return {name: columns for name, columns in measured.items() if name not in skipped}, skipped
+
+
+def _await_quiet() -> None:
+    """Return when the one before has left the cores, as some do only seconds after their end; or after ten of them."""
+    end = time.monotonic() + 10.0
+    while psutil.cpu_percent(0.3) > BUSY and time.monotonic() < end:
+        pass
 
 
 def _progress(text: str) -> None:
