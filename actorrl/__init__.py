@@ -21,7 +21,7 @@ Where to look first:
     look at what runs               actors, current, get_actor
     train something                 train, load, Run                        docs/agents.md, docs/environments.md
     choose who talks to whom        Central, SharedReplay, Dataflow         docs/arrangements.md
-    choose an algorithm             DQNConfig, QLearningConfig, SACConfig, TD3Config
+    choose an algorithm             DQNConfig, SACConfig, TD3Config, PPOConfig, A2CConfig, ImpalaConfig, ...
     write a loop of your own        StepAgent, PerStep, Explorer, Parts
 
 Every public name below is imported on first use (PEP 562), so `import actorrl` costs milliseconds and loads neither
@@ -59,16 +59,31 @@ if TYPE_CHECKING:
         wait,
         watch,
     )
-    from actorrl.rl import DQNConfig, Explorer, Parts, PerStep, QLearningConfig, SACConfig, StepAgent, TD3Config
+    from actorrl.rl import (
+        A2CConfig,
+        DQNConfig,
+        Explorer,
+        ImpalaConfig,
+        Parts,
+        PerStep,
+        PPOConfig,
+        QLearningConfig,
+        SACConfig,
+        StepAgent,
+        TD3Config,
+    )
     from actorrl.training import Central, Dataflow, Run, SharedReplay, load, train
 
 __all__ = [
+    "A2CConfig",
     "ActorRef",
     "Central",
     "DQNConfig",
     "Dataflow",
     "Explorer",
     "Future",
+    "ImpalaConfig",
+    "PPOConfig",
     "Parts",
     "PerStep",
     "QLearningConfig",
@@ -101,7 +116,8 @@ __all__ = [
 ]
 
 # Who owns the names that are not the runtime's.
-_RL = {"DQNConfig", "Explorer", "Parts", "PerStep", "QLearningConfig", "SACConfig", "StepAgent", "TD3Config"}
+_CONFIGS = {"A2CConfig", "DQNConfig", "ImpalaConfig", "PPOConfig", "QLearningConfig", "SACConfig", "TD3Config"}
+_RL = {*_CONFIGS, "Explorer", "Parts", "PerStep", "StepAgent"}
 _TRAINING = {"Central", "Dataflow", "Run", "SharedReplay", "load", "train"}
 
 

@@ -64,6 +64,9 @@ GATES = {
     "lunarlander-shared": Gate(210, every_seed=True, minutes=15, at_once=1),
     "lunarlander-sac": Gate(200, seeds=1),
     "catch": Gate(0.9),
+    "cartpole-ppo": Gate(490, minutes=1),
+    "cartpole-a2c": Gate(475),
+    "cartpole-impala": Gate(450),
 }
 
 

@@ -152,16 +152,20 @@ def list_presets(arguments: list[str]) -> int:
     _Parser("actorrl list", description="The presets there are.").parse_args(arguments)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("preset", "algorithm", "environment", "arrangement", "steps"):
-        table.add_column(column, justify="right" if column == "steps" else "left", no_wrap=True)
+        whole = column not in ("environment", "arrangement")  # these may take a second line
+        table.add_column(column, justify="right" if column == "steps" else "left", no_wrap=whole, overflow="fold")
     for name in names():
         experiment = Experiment.from_tree(*find(name))
         placed = experiment.arrangement
         algorithm = type(experiment.agent).__name__.removesuffix("Config")
-        words = "none" if placed is None else f"{type(placed).__name__}, {placed.environments} environments"
+        words = "none" if placed is None else f"{type(placed).__name__}({placed.environments})"
         if isinstance(placed, SharedReplay):
-            words = f"SharedReplay, {placed.count} agents, {placed.environments} environments"
-        table.add_row(name, algorithm, str(experiment.env), words, f"{experiment.steps:,}")
-    Console(highlight=False).print(table)
+            words = f"SharedReplay({placed.count}, {placed.environments})"
+        table.add_row(name, algorithm, str(experiment.env).rpartition(":")[2], words, f"{experiment.steps:,}")
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 200
+    console.print(table)
     return 0
 
 

@@ -1,13 +1,17 @@
 """Floor 2: reinforcement learning as plain objects and pure functions. No processes, no sockets.
 
     nouns           Agent, Environments, Policy, Learner, Table, Parts: what everything else speaks
-    explorer        the only loop that steps environments      lanes, environments: what it steps
+    explorer        the only loop that steps environments      lanes, environments: what it steps; tracks: what it
+                                                               remembers of each
     windows         steps become transition rows               tables: where rows wait; samplers, removers and
                                                                rate_limiter: which rows, and when (sum_tree: how fast)
+    fragments       or arrays of T steps of k environments     rollouts: the stream of them, dealt as minibatches
     cadence         which updates are due                      practice: explorer + table + learner in one process
     adapters        PerStep, StepAgent                         spaces, seeding, schedules, exploration
     dqn, sac, td3,  the algorithms                             networks, acting, losses, squashed, actor_critic,
     qlearning                                                  value_policy, box_policy, returns, flat: their parts
+    ppo, a2c,       from fragments, with on_policy,            stochastic_policy, drawing, likelihoods, advantages,
+    impala          fragment_learner                           policy_losses, moments: its parts
     catch           a pixel environment to try them on
 
 Names are imported on first use: the tabular ones and the environments need no torch.
@@ -19,14 +23,17 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from actorrl.rl.a2c import A2CConfig
     from actorrl.rl.adapters import PerStep, StepAgent
     from actorrl.rl.catch import Catch
     from actorrl.rl.dqn import DQNConfig
     from actorrl.rl.environments import LocalEnvironments
     from actorrl.rl.exploration import Boltzmann, EpsilonGreedy, GaussianNoise, epsilon_ladder
-    from actorrl.rl.explorer import Episode, Explorer, Progress
+    from actorrl.rl.explorer import Explorer, Progress
+    from actorrl.rl.impala import ImpalaConfig
     from actorrl.rl.lanes import Arrival, InlineLanes
     from actorrl.rl.nouns import Acted, Cadence, Parts, Sample, Stepped, Updated
+    from actorrl.rl.ppo import PPOConfig
     from actorrl.rl.practice import Practice
     from actorrl.rl.qlearning import QLearningConfig
     from actorrl.rl.rate_limiter import OtherSideGone, RateLimiter
@@ -36,9 +43,11 @@ if TYPE_CHECKING:
     from actorrl.rl.spaces import Encoder
     from actorrl.rl.tables import ReplayTable, StreamTable
     from actorrl.rl.td3 import TD3Config
+    from actorrl.rl.tracks import Episode
     from actorrl.rl.windows import NStepWindow
 
 _HOMES = {
+    "A2CConfig": "a2c",
     "Acted": "nouns",
     "Arrival": "lanes",
     "AtRandom": "removers",
@@ -47,16 +56,18 @@ _HOMES = {
     "Catch": "catch",
     "DQNConfig": "dqn",
     "Encoder": "spaces",
-    "Episode": "explorer",
+    "Episode": "tracks",
     "EpsilonGreedy": "exploration",
     "Explorer": "explorer",
     "Fifo": "samplers",
     "GaussianNoise": "exploration",
+    "ImpalaConfig": "impala",
     "InlineLanes": "lanes",
     "LocalEnvironments": "environments",
     "NStepWindow": "windows",
     "Oldest": "removers",
     "OtherSideGone": "rate_limiter",
+    "PPOConfig": "ppo",
     "Parts": "nouns",
     "PerStep": "adapters",
     "Practice": "practice",
@@ -77,6 +88,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "A2CConfig",
     "Acted",
     "Arrival",
     "AtRandom",
@@ -90,11 +102,13 @@ __all__ = [
     "Explorer",
     "Fifo",
     "GaussianNoise",
+    "ImpalaConfig",
     "InlineLanes",
     "LocalEnvironments",
     "NStepWindow",
     "Oldest",
     "OtherSideGone",
+    "PPOConfig",
     "Parts",
     "PerStep",
     "Practice",

@@ -56,7 +56,9 @@ def weights_of(module: nn.Module) -> dict[str, Array]:
 
 def q_function(module: nn.Module) -> QFunction:
     """numpy for our own MLPs up to NUMPY_WEIGHTS weights, torch for everything else. It copies the weights."""
-    if not is_plain(module) or sum(parameter.numel() for parameter in module.parameters()) > NUMPY_WEIGHTS:
+    tanh = is_plain(module, nn.Tanh)
+    few = sum(parameter.numel() for parameter in module.parameters()) <= NUMPY_WEIGHTS
+    if not (few and (tanh or is_plain(module))):
         return TorchQ(module)
     hidden = [f"middle.{i}" for i, layer in enumerate(module.middle) if isinstance(layer, nn.Linear)]  # type: ignore[arg-type]
-    return NumpyMLP(weights_of(module), hidden, isinstance(module.head, Dueling))
+    return NumpyMLP(weights_of(module), hidden, isinstance(module.head, Dueling), tanh)

@@ -13,7 +13,7 @@ import gymnasium
 import numpy as np
 
 from actorrl.rl.cadence import Updates
-from actorrl.rl.nouns import Acted, Array, Parts, Policy
+from actorrl.rl.nouns import Acted, Array, Parts, Policy, Stepped
 from actorrl.rl.spaces import as_action
 from actorrl.rl.windows import NStepWindow, Step, StepWindow
 
@@ -86,12 +86,40 @@ def optional_arguments(update: Any) -> set[str]:
     return {"truncated", "environment"} & set(by_name)
 
 
+class _OneLane:
+    """Steps of one environment, one at a time, for a window of whole lanes."""
+
+    def __init__(self, window: Any) -> None:
+        self._window = window
+        self._last: Step | None = None
+
+    def add(self, step: Step) -> None:
+        if step.environment:
+            raise ValueError(f"fragments here are of one environment, found environment={step.environment}")
+        if not step.extras:
+            raise RuntimeError("update() without a get_action() before it: how likely the action was is not known")
+        last = self._last
+        if last is None:
+            self._window.begin(0, step.observation[None], None)
+        else:
+            ended = {0: last.observation_next} if last.terminated or last.truncated else {}
+            flags = np.array([last.terminated]), np.array([last.truncated])
+            reward = np.array([last.reward], np.float32)
+            stepped = Stepped(step.observation[None], reward, *flags, ended)
+            self._window.add(0, last.action[None], last.extras, stepped)
+        self._last = step
+
+
 class StepAgent:
     """Gives an algorithm's parts `get_action` and `update`, for a loop of the user's own.
 
         agent = StepAgent(DQNConfig().build(env.observation_space, env.action_space, seed=0))
         action = agent.get_action(observation, step)
         agent.update(observation, action, reward, observation_next, terminated, truncated=truncated)
+
+    What learns from fragments (PPO) takes a step in when the one after it comes, since only then the observation is
+    known that a new episode began with; it plays one environment, after whose `update` come its `get_action` and the
+    next `update`.
 
     Args:
         parts: what a config's `build` returned.
@@ -102,7 +130,9 @@ class StepAgent:
         self.parts = parts
         self.steps = 0
         self._rng = np.random.default_rng(seed)
-        self._window = NStepWindow(parts.n_steps, parts.gamma)
+        self._window = getattr(parts.table, "window", None) or NStepWindow(parts.n_steps, parts.gamma)
+        self._fragments = _OneLane(self._window) if getattr(self._window, "vector", False) else None
+        self._extras: dict[str, Array] = {}
         self._updates = Updates(parts)
 
     def get_action(self, observation: Any, step: int | None = None) -> Any:
@@ -116,7 +146,10 @@ class StepAgent:
     def _act(self, observation: Any, step: int, *, explore: bool) -> Any:
         policy: Policy = self.parts.policy
         batch = self._encoded(observation)[None]
-        action = policy.act(batch, policy.initial_state(1), step, explore=explore, rng=self._rng).action[0]
+        acted = policy.act(batch, policy.initial_state(1), step, explore=explore, rng=self._rng)
+        if explore:
+            self._extras = acted.extras
+        action = acted.action[0]
         return action.item() if np.ndim(action) == 0 else action
 
     def _encoded(self, observation: Any) -> Array:
@@ -134,22 +167,21 @@ class StepAgent:
     ) -> None:
         """Take one step in and do the updates that are due. On truncation `observation_next` is the true last one."""
         self.steps += 1
-        self._window.add(
-            Step(
-                environment,
-                self._encoded(observation),
-                np.asarray(action),
-                {},
-                float(reward),
-                self._encoded(observation_next),
-                bool(terminated),
-                bool(truncated) and not terminated,
-            )
+        step = Step(
+            environment,
+            self._encoded(observation),
+            np.asarray(action),
+            self._extras,
+            float(reward),
+            self._encoded(observation_next),
+            bool(terminated),
+            bool(truncated) and not terminated,
         )
+        (self._fragments or self._window).add(step)
         if (rows := self._window.take()) is not None:
             self.parts.table.add(rows)
         self._updates.steps_taken(self.steps)
-        while self._updates.owed:
+        while self._updates.outstanding:
             self._updates.one()
         self._updates.push()
 

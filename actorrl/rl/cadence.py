@@ -60,6 +60,11 @@ class Updates:
         self.owed = max(0, self.owed - 1)
         return True
 
+    @property
+    def outstanding(self) -> bool:
+        """Whether there are updates to do for the steps taken: owed, or, by a table's own account, waiting there."""
+        return bool(self.owed) or bool(getattr(self.parts.table, "pending", False))
+
     def push(self) -> None:
         """Give the policy the learner's weights, where they are newer than its own."""
         if self._pushed != self.count:

@@ -103,7 +103,7 @@ class LocalEnvironments:
     def _mask(self, info: dict[str, Any]) -> Array:
         mask = info.get("action_mask")
         if mask is None:
-            return np.ones(int(self._action_space.n), np.bool_)  # type: ignore[attr-defined]
+            return np.ones(gymnasium.spaces.flatdim(self._action_space), np.bool_)
         return np.array(mask, np.bool_)
 
     def close(self) -> None:

@@ -19,19 +19,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from actorrl.rl.lanes import Arrival, InlineLanes, Lanes
-from actorrl.rl.nouns import Array, Environments, Policy, Stepped
-from actorrl.rl.windows import NStepWindow, Step, Window
+from actorrl.rl.nouns import Array, Environments, Policy
+from actorrl.rl.tracks import EachTrack, Episode, VectorTrack
+from actorrl.rl.windows import NStepWindow
 
 SLICE_SECONDS = 0.1  # no call of `advance` holds its process much longer than this
-
-
-class Episode(NamedTuple):
-    """One finished episode, as the environment counted it."""
-
-    return_: float
-    length: int
-    environment: int
-    terminated: bool
 
 
 class Progress(NamedTuple):
@@ -39,18 +31,6 @@ class Progress(NamedTuple):
 
     steps: int
     episodes: list[Episode]
-
-
-class _Track:
-    """What the explorer remembers of one environment."""
-
-    __slots__ = ("action", "extras", "length", "mask", "observation", "return_")
-
-    def __init__(self, observation: Any, mask: Array | None) -> None:
-        self.observation, self.mask = observation, mask
-        self.action: Any = None
-        self.extras: dict[str, Any] = {}
-        self.return_, self.length = 0.0, 0
 
 
 class Explorer:
@@ -63,7 +43,8 @@ class Explorer:
         parameters: where newer weights come from: `newer_than(version)` returns (weights, version) or None; asked
             at the start of each `advance`.
         seed: of the explorer's own generator, which the policy draws from; or that generator.
-        window: makes items of steps; one-step transition rows where neither given nor brought by the sink.
+        window: makes items of steps, each by itself or, where it says `vector`, a lane's together; one-step transition
+            rows where neither given nor brought by the sink.
         explore: passed to `policy.act`.
         limit: never send more steps than this in all; None for no limit.
     """
@@ -76,7 +57,7 @@ class Explorer:
         parameters: Any = None,
         *,
         seed: int | np.random.Generator | None = None,
-        window: Window | None = None,
+        window: Any = None,
         explore: bool = True,
         limit: int | None = None,
     ) -> None:
@@ -87,8 +68,8 @@ class Explorer:
         self.steps = 0  # answered by environments
         self.chosen = 0  # steps whose action has been chosen: what `get_action` gets as `step`
         self._window = window or getattr(sink, "window", None) or NStepWindow()
-        self._tracks: list[list[_Track]] = []
-        self._first: list[int] = []
+        self._vector = self.sink is not None and getattr(self._window, "vector", False)
+        self._tracks: list[EachTrack | VectorTrack] = []
         self._states: list[Any] = []
         self._ready: list[Arrival] = []
         self._flying = 0  # lanes that have been asked and have not answered
@@ -98,7 +79,8 @@ class Explorer:
     def advance(self, steps: int) -> Progress:
         """Step until `steps` more have been answered, or about 100 ms are over, or the limit is reached.
 
-        May overshoot by what the other lanes answered at the same time. Steps still in flight are left in flight.
+        May overshoot by what the other lanes answered at the same time. Steps still in flight are left in flight. A
+        fragment that is whole ends it, so that its steps can be learned from before the next action is chosen.
         """
         if not self._tracks:
             self._start()
@@ -113,21 +95,20 @@ class Explorer:
                 self._absorb(arrival, episodes)
             if self.sink is not None and (items := self._window.take()) is not None:
                 self.sink.add(items)
+                if self._vector:
+                    break  # a fragment is whole: the next action may be that of newer weights
             self._act()
         return Progress(self.steps - before, episodes)
 
     def _start(self) -> None:
         self.lanes.reset()
         sizes = self.lanes.sizes
-        self._first = [sum(sizes[:lane]) for lane in range(len(sizes))]
-        self._tracks = [[] for _ in sizes]
+        recorded = self._window if self.sink is not None else None
+        for lane in range(len(sizes)):
+            first = sum(sizes[:lane])
+            self._tracks.append(VectorTrack(recorded, lane, first) if self._vector else EachTrack(recorded, first))
         self._states = [None for _ in sizes]
         self._flying = len(sizes)
-
-    def _begin(self, arrival: Arrival) -> None:
-        self._states[arrival.lane] = self.policy.initial_state(len(arrival.observation))
-        masks = arrival.action_mask if arrival.action_mask is not None else [None] * len(arrival.observation)
-        self._tracks[arrival.lane] = [_Track(o, m) for o, m in zip(arrival.observation, masks, strict=True)]
 
     def _pull(self) -> None:
         newer = self.parameters.newer_than(self._version)
@@ -139,57 +120,23 @@ class Explorer:
         """Book one lane's answer: steps to the window, finished episodes to the list, the lane to the ready."""
         self._ready.append(arrival)
         lane, stepped = arrival.lane, arrival.stepped
-        tracks = self._tracks[lane]
+        track = self._tracks[lane]
         self._flying -= 1
         if stepped is None:  # the start, or it was lost in mid-step and came back: then that step never happened
-            self.chosen -= len(tracks)
-            self.dropped += len(tracks)
-            for i in range(len(tracks)):
-                self._window.cut(self._first[lane] + i)
-            self._begin(arrival)
+            self.chosen -= len(track)
+            self.dropped += len(track)
+            track.begin(arrival.observation, arrival.action_mask)
+            self._states[lane] = self.policy.initial_state(len(track))
             return
-        self.steps += len(tracks)
-        rewards = stepped.reward.tolist()
-        terminations, truncations = stepped.terminated.tolist(), stepped.truncated.tolist()
-        masks = stepped.action_mask
-        for i, track in enumerate(tracks):
-            terminated, truncated = terminations[i], truncations[i] and not terminations[i]
-            track.return_ += rewards[i]
-            track.length += 1
-            if self.sink is not None:
-                self._record(stepped, lane, i, rewards[i], terminated, truncated)
-            if terminated or truncated:
-                episodes.append(Episode(track.return_, track.length, self._first[lane] + i, terminated))
-                track.return_, track.length = 0.0, 0
+        self.steps += len(track)
+        episodes += track.book(stepped)
+        if not (isinstance(self._states[lane], tuple) and not self._states[lane]):
+            for i in np.flatnonzero(stepped.terminated | stepped.truncated).tolist():
                 self._forget(lane, i)
-            track.observation = stepped.observation[i]
-            if masks is not None:
-                track.mask = masks[i]
-
-    def _record(self, stepped: Stepped, lane: int, i: int, reward: float, terminated: bool, truncated: bool) -> None:
-        track = self._tracks[lane][i]
-        ended = terminated or truncated
-        observation_next = stepped.final_observation[i] if ended else stepped.observation[i]
-        masks: Any = stepped.final_action_mask if ended else stepped.action_mask
-        self._window.add(
-            Step(
-                self._first[lane] + i,
-                track.observation,
-                track.action,
-                track.extras,
-                reward,
-                observation_next,
-                terminated,
-                truncated,
-                None if masks is None else masks[i],
-            )
-        )
 
     def _forget(self, lane: int, i: int) -> None:
         """Start environment i's memory afresh: state arrays are [k, h]."""
         state = self._states[lane]
-        if isinstance(state, tuple) and not state:
-            return
         fresh = self.policy.initial_state(1)
         for array, first in zip(_arrays(state), _arrays(fresh), strict=True):
             array[i] = first[0]
@@ -203,21 +150,18 @@ class Explorer:
             self.chosen += len(self._tracks[arrival.lane])
         if not ready:
             return
-        tracks = [track for arrival in ready for track in self._tracks[arrival.lane]]
+        tracks = [self._tracks[arrival.lane] for arrival in ready]
+        count = sum(map(len, tracks))
         observations = ready[0].observation if len(ready) == 1 else _joined([a.observation for a in ready])
-        masks = {} if tracks[0].mask is None else {"action_mask": np.array([track.mask for track in tracks])}
+        mask = tracks[0].mask
+        masks = {} if mask is None else {"action_mask": np.concatenate([track.mask for track in tracks])}  # type: ignore[misc]
         states = [self._states[arrival.lane] for arrival in ready]
         state = states[0] if len(states) == 1 else _joined_states(states)
-        acted = self.policy.act(
-            observations, state, self.chosen - len(tracks), explore=self.explore, rng=self.rng, **masks
-        )
+        acted = self.policy.act(observations, state, self.chosen - count, explore=self.explore, rng=self.rng, **masks)
         actions, start = acted.action, 0
-        for i, track in enumerate(tracks):
-            track.action = actions[i]
-            if acted.extras:
-                track.extras = {name: values[i] for name, values in acted.extras.items()}
-        for arrival in ready:
-            stop = start + len(self._tracks[arrival.lane])
+        for arrival, track in zip(ready, tracks, strict=True):
+            stop = start + len(track)
+            track.acted(actions[start:stop], acted.extras, start)
             self._states[arrival.lane] = _state_rows(acted.state, start, stop)
             self._flying += 1
             self.lanes.send(arrival.lane, actions[start:stop])

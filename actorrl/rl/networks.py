@@ -101,11 +101,13 @@ def make_embedder(space: gymnasium.Space) -> tuple[nn.Module, int]:
     return nn.Identity(), int(space.shape[0])
 
 
-def make_middle(width: int, hidden_sizes: Sequence[int]) -> tuple[nn.Module, int]:
-    """Fully connected layers with ReLU, and the width of the last."""
+def make_middle(
+    width: int, hidden_sizes: Sequence[int], activation: type[nn.Module] = nn.ReLU
+) -> tuple[nn.Module, int]:
+    """Fully connected layers with ReLU, or another activation, and the width of the last."""
     layers: list[nn.Module] = []
     for size in hidden_sizes:
-        layers += [nn.Linear(width, size), nn.ReLU()]
+        layers += [nn.Linear(width, size), activation()]
         width = size
     return nn.Sequential(*layers), width
 
@@ -126,8 +128,9 @@ def make_network(
     quantiles: int = 1,
     network: NetworkMaker | None = None,
     seed: int | None = None,
+    tanh: bool = False,
 ) -> nn.Module:
-    """A network from encoded observations of `space` to `outputs` numbers, float32.
+    """A network from encoded observations of `space` to `outputs` numbers, float32; with tanh for ReLU where asked.
 
     A dueling head needs to know how many of the outputs, the `quantiles`, belong to one action.
     Weights are drawn from `seed` without touching torch's global generator. Raises TypeError where `network` returns
@@ -142,5 +145,5 @@ def make_network(
                 raise TypeError(f"network(observation_space, outputs) must return an nn.Module, found {made!r}")
             return made
         embedder, width = make_embedder(space)
-        middle, width = make_middle(width, hidden_sizes)
+        middle, width = make_middle(width, hidden_sizes, nn.Tanh if tanh else nn.ReLU)
         return Network(embedder, middle, make_head(width, outputs, dueling, quantiles))

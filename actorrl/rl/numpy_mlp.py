@@ -14,17 +14,18 @@ from actorrl.rl.nouns import Array
 
 
 class NumpyMLP:
-    """A fully connected ReLU network with a linear or dueling head, in numpy; float32 in and out.
+    """A fully connected network with a linear or dueling head, in numpy; float32 in and out.
 
     Args:
         weights: "<layer>.weight" [out, in] and "<layer>.bias" [out] by name, as torch names them; copied.
         hidden: the names of the hidden layers, in order.
         dueling: whether the head is "head.value" and "head.advantage" rather than "head".
+        tanh: whether the hidden layers' activation is tanh rather than ReLU.
     """
 
-    def __init__(self, weights: dict[str, Array], hidden: Sequence[str], dueling: bool) -> None:
+    def __init__(self, weights: dict[str, Array], hidden: Sequence[str], dueling: bool, tanh: bool = False) -> None:
         self._weights = {name: np.array(weight) for name, weight in weights.items()}
-        self._hidden, self._dueling = list(hidden), dueling
+        self._hidden, self._dueling, self._tanh = list(hidden), dueling, tanh
         self._arrange()
 
     def set_weights(self, weights: dict[str, Array]) -> None:
@@ -42,7 +43,10 @@ class NumpyMLP:
         for weight, bias in self._layers:
             x = x @ weight
             x += bias
-            np.maximum(x, 0.0, out=x)
+            if self._tanh:
+                np.tanh(x, out=x)
+            else:
+                np.maximum(x, 0.0, out=x)
         weight, bias = self._heads[0]
         q = x @ weight
         q += bias
@@ -52,7 +56,7 @@ class NumpyMLP:
         return q
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"_dueling": self._dueling, "_hidden": self._hidden, "_weights": self._weights}
+        return {"_dueling": self._dueling, "_hidden": self._hidden, "_tanh": self._tanh, "_weights": self._weights}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)

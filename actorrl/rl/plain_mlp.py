@@ -11,12 +11,13 @@ from torch import Tensor, nn
 from actorrl.rl.networks import Dueling, Network
 
 
-def is_plain(module: nn.Module) -> bool:
-    """Whether the module is one of our own, without convolutions, with a linear or dueling head."""
+def is_plain(module: nn.Module, activation: type[nn.Module] = nn.ReLU) -> bool:
+    """Whether the module is one of our own, without convolutions, with ReLU and a linear or dueling head."""
     return (
         type(module) is Network
         and isinstance(module.embedder, nn.Identity)
         and isinstance(module.head, (nn.Linear, Dueling))
+        and all(isinstance(layer, (nn.Linear, activation)) for layer in module.middle)  # type: ignore[attr-defined]
     )
 
 

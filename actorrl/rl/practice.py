@@ -15,10 +15,11 @@ import gymnasium
 from actorrl.rl import explorer as explorer_module
 from actorrl.rl.adapters import PerStep
 from actorrl.rl.cadence import Updates
-from actorrl.rl.explorer import Episode, Explorer, Progress
+from actorrl.rl.explorer import Explorer, Progress
 from actorrl.rl.lanes import Lanes
 from actorrl.rl.nouns import Environments, Parts
 from actorrl.rl.seeding import EXPLORER, generator
+from actorrl.rl.tracks import Episode
 from actorrl.rl.windows import NStepWindow
 
 
@@ -45,7 +46,7 @@ class Practice:
             parts.policy,
             parts.table,
             seed=generator(seed, EXPLORER, i),
-            window=NStepWindow(parts.n_steps, parts.gamma),
+            window=getattr(parts.table, "window", None) or NStepWindow(parts.n_steps, parts.gamma),
             limit=limit,
         )
         return cls(explorer, parts)
@@ -94,7 +95,7 @@ class Practice:
     @property
     def settled(self) -> bool:
         """Whether every update owed for the steps taken has been done; a slice may end before."""
-        return not (self._updates and self._updates.owed)
+        return not (self._updates and self._updates.outstanding)
 
     @property
     def done(self) -> bool:

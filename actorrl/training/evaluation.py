@@ -16,10 +16,11 @@ import numpy as np
 
 from actorrl.rl.adapters import PerStep
 from actorrl.rl.environments import LocalEnvironments
-from actorrl.rl.explorer import Episode, Explorer
+from actorrl.rl.explorer import Explorer
 from actorrl.rl.lanes import InlineLanes
 from actorrl.rl.nouns import Array, Policy
 from actorrl.rl.seeding import EVALUATION, EVALUATION_POLICY, environment_seeds, generator, sequence
+from actorrl.rl.tracks import Episode
 from actorrl.training.copies import OwnRandomness
 from actorrl.training.environment_source import UNLIMITED, EnvironmentSource
 

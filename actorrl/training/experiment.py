@@ -14,7 +14,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from actorrl.rl.a2c import A2CConfig
 from actorrl.rl.dqn import DQNConfig
+from actorrl.rl.impala import ImpalaConfig
+from actorrl.rl.ppo import PPOConfig
 from actorrl.rl.qlearning import QLearningConfig
 from actorrl.rl.sac import SACConfig
 from actorrl.rl.td3 import TD3Config
@@ -24,7 +27,15 @@ from actorrl.training.fields import from_mapping, to_mapping
 from actorrl.training.names import did_you_mean, name_of, resolve
 from actorrl.training.presets import find
 
-ALGORITHMS: dict[str, type] = {"dqn": DQNConfig, "qlearning": QLearningConfig, "sac": SACConfig, "td3": TD3Config}
+ALGORITHMS: dict[str, type] = {
+    "a2c": A2CConfig,
+    "dqn": DQNConfig,
+    "impala": ImpalaConfig,
+    "ppo": PPOConfig,
+    "qlearning": QLearningConfig,
+    "sac": SACConfig,
+    "td3": TD3Config,
+}
 KEYS = (
     "env",
     "agent",

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from actorrl.rl.explorer import Episode
+from actorrl.rl.tracks import Episode
 from actorrl.training.roles import Row
 
 __all__ = ["Merged", "Merger", "merged"]

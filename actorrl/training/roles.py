@@ -17,10 +17,11 @@ from typing import Any, NamedTuple
 
 import gymnasium
 
-from actorrl.rl.explorer import SLICE_SECONDS, Episode
+from actorrl.rl.explorer import SLICE_SECONDS
 from actorrl.rl.nouns import Array, Parts
 from actorrl.rl.practice import Practice
 from actorrl.rl.seeding import EXPLORER, sequence
+from actorrl.rl.tracks import Episode
 from actorrl.training.copies import OwnRandomness, copy_of
 
 

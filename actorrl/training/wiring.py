@@ -36,8 +36,9 @@ def wired(
     """The roles, placed as the arrangement says; the `advance()` of each returns a Future of a Report."""
     if arrangement is None:
         recipe = recipes[0]
-        environments = LocalEnvironments(source.makers(1), raw=recipe.bare, encode=recipe.encoder())
-        lanes = InlineLanes([environments], environment_seeds(recipe.seed, 1))
+        k = getattr(recipe.agent, "n_envs", 1)
+        environments = LocalEnvironments(source.makers(k), raw=recipe.bare, encode=recipe.encoder())
+        lanes = InlineLanes([environments], environment_seeds(recipe.seed, k))
         try:
             yield [InlineRef(AgentRole(recipe, lanes, marks[0]))]
         finally:

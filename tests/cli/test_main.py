@@ -88,8 +88,8 @@ def test_list_names_the_presets(capfd):
     assert main(["list"]) == 0
 
     out = capfd.readouterr().out
-    assert re.search(r"^cartpole +DQN +CartPole-v1 +Central, 4 environments +100,000", out, re.M)
-    assert "cartpole-qlearning" in out
+    assert re.search(r"^cartpole +DQN +CartPole-v1 +Central\(4\) +100,000", out, re.M)
+    assert "cartpole-qlearning" in out and "…" not in out, "nothing is cut short"
 
 
 def test_show_prints_a_preset_that_train_takes_with_every_value(capfd):

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from actorrl.rl.explorer import Episode, Explorer
+from actorrl.rl.explorer import Explorer
 from actorrl.rl.lanes import InlineLanes
 from actorrl.rl.nouns import Environments, Policy
+from actorrl.rl.tracks import Episode
 
 
 def play(

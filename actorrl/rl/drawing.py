@@ -1,0 +1,132 @@
+"""What a stochastic policy draws from its network's outputs: one choice, several choices, or numbers in a Box.
+
+numpy only, so that an explorer can act without torch; `likelihoods.py` is the learner's half of the same
+distributions. Outputs are [B, outputs], action masks bool [B, n].
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import gymnasium
+import numpy as np
+from gymnasium.spaces import Box, Discrete, MultiDiscrete
+
+from actorrl.rl.nouns import Array
+
+FORBIDDEN = -1e9
+"""The logit of an action that a mask forbids: its probability is 0 in float32, its logarithm finite."""
+
+
+class Head(Protocol):
+    """From outputs to actions."""
+
+    outputs: int
+    """How many numbers the network gives per observation."""
+
+    def draw(self, outputs: Array, rng: np.random.Generator, mask: Array | None) -> tuple[Array, dict[str, Array]]:
+        """Actions as the environment takes them [B, *a], and what a learner needs: log_prob f32 [B], drawn."""
+        ...
+
+    def greedy(self, outputs: Array, mask: Array | None) -> Array:
+        """The most likely actions [B, *a]."""
+        ...
+
+    def set_weights(self, weights: dict[str, Array]) -> None:
+        """Take the weights that belong to the head and not to the network."""
+        ...
+
+
+class Choices:
+    """One categorical choice (Discrete) or several independent ones (MultiDiscrete), from logits side by side.
+
+    What is drawn is counted from 0: int64 [B], or [B, d].
+    """
+
+    def __init__(self, space: Discrete | MultiDiscrete) -> None:
+        self.single = isinstance(space, Discrete)
+        sizes = [space.n] if isinstance(space, Discrete) else space.nvec.tolist()
+        self.sizes = [int(size) for size in sizes]
+        self._first = np.atleast_1d(np.asarray(space.start, np.int64))
+        self._shifted = bool(self._first.any())
+        self.outputs = sum(self.sizes)
+        self._splits = np.cumsum(self.sizes)[:-1]
+
+    def draw(self, outputs: Array, rng: np.random.Generator, mask: Array | None) -> tuple[Array, dict[str, Array]]:
+        log_prob: Any = 0.0
+        drawn = []
+        for log_p in self._log_probabilities(outputs, mask):
+            below = np.exp(log_p).cumsum(-1)
+            below /= below[:, -1:]  # so that a draw next to 1 is one of them
+            choice = (rng.random((len(log_p), 1)) >= below).sum(-1)
+            log_prob = log_prob + np.take_along_axis(log_p, choice[:, None], 1)[:, 0]
+            drawn.append(choice)
+        choices = drawn[0] if self.single else np.stack(drawn, 1)
+        return self._out(choices), {"log_prob": log_prob.astype(np.float32), "drawn": choices}
+
+    def greedy(self, outputs: Array, mask: Array | None) -> Array:
+        best = [log_p.argmax(-1) for log_p in self._log_probabilities(outputs, mask)]
+        return self._out(best[0] if self.single else np.stack(best, 1))
+
+    def set_weights(self, weights: dict[str, Array]) -> None:
+        """There are none."""
+
+    def _log_probabilities(self, outputs: Array, mask: Array | None) -> list[Array]:
+        if mask is not None:
+            outputs = np.where(mask, outputs, np.float32(FORBIDDEN))
+        parts = [outputs] if self.single else np.split(outputs, self._splits, -1)
+        return [part - _log_sum_exp(part) for part in parts]
+
+    def _out(self, choices: Array) -> Array:
+        if not self._shifted:
+            return choices
+        return choices + (self._first[0] if self.single else self._first)
+
+
+class Gaussian:
+    """Numbers in a Box: normal around the network's outputs, each with a standard deviation of its own.
+
+    What is drawn, float32 [B, a], is normalised: −1 and 1 are the bounds of a bounded dimension; what lies outside is
+    clipped for the environment only. An unbounded dimension is taken as it is.
+    """
+
+    def __init__(self, space: Box) -> None:
+        self.shape = space.shape
+        low, high = (bound.astype(np.float32).reshape(-1) for bound in (space.low, space.high))
+        bounded = np.isfinite(low) & np.isfinite(high)
+        with np.errstate(invalid="ignore"):
+            self._middle = np.where(bounded, 0.5 * (low + high), 0).astype(np.float32)
+            self._half = np.where(bounded, 0.5 * (high - low), 1).astype(np.float32)
+        self._low, self._high = low, high
+        self.outputs = len(low)
+        self.log_std = np.zeros(self.outputs, np.float32)
+
+    def draw(self, outputs: Array, rng: np.random.Generator, mask: Array | None) -> tuple[Array, dict[str, Array]]:
+        noise = rng.standard_normal(outputs.shape, np.float32)
+        drawn = outputs + np.exp(self.log_std) * noise
+        log_prob = (-0.5 * noise**2 - self.log_std - np.float32(0.5 * np.log(2 * np.pi))).sum(-1)
+        return self._out(drawn), {"log_prob": log_prob.astype(np.float32), "drawn": drawn}
+
+    def greedy(self, outputs: Array, mask: Array | None) -> Array:
+        return self._out(outputs)
+
+    def set_weights(self, weights: dict[str, Array]) -> None:
+        self.log_std = np.array(weights["log_std"])
+
+    def _out(self, drawn: Array) -> Array:
+        return np.clip(self._middle + self._half * drawn, self._low, self._high).reshape(-1, *self.shape)
+
+
+def head_for(space: gymnasium.Space, algorithm: str) -> Choices | Gaussian:
+    """The head for an action space that the algorithm acts in; ValueError for a Box of whole numbers."""
+    if isinstance(space, (Discrete, MultiDiscrete)):
+        return Choices(space)
+    assert isinstance(space, Box)
+    if not np.issubdtype(space.dtype, np.floating):
+        raise ValueError(f"{algorithm} acts in Box spaces of floats, this environment has {space}: wrap its actions")
+    return Gaussian(space)
+
+
+def _log_sum_exp(x: Array) -> Array:
+    most = x.max(-1, keepdims=True)
+    return most + np.log(np.exp(x - most).sum(-1, keepdims=True))

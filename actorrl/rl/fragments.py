@@ -1,0 +1,142 @@
+"""Fragments: T steps of a lane of k environments as time-major arrays, made by the window for whole lanes.
+
+    observation [T+1, k, *o]   action [T, k, *a]   reward f32 [T, k]   terminated, truncated bool [T, k]
+    final_observation [m, *o]  final_index int64 [m, 2]: the true last observations of the m episodes that ended in it,
+                               at step t of environment i
+    log_prob [T, k], ...       what the policy recorded of each action
+    action_mask bool [T+1, k, n], final_action_mask bool [m, n]: where the environment gives masks
+    version                    of the weights that chose the first action
+
+A fragment never waits for an episode's end, and never joins the steps of two incarnations of a lane.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from actorrl.rl.nouns import Array, Stepped
+
+Fragment = dict[str, Array]
+
+
+class FragmentWindow:
+    """Collects the steps of every lane into fragments of `length` steps.
+
+    Args:
+        length: T.
+        version: tells the version of the policy's weights; asked at the start of each fragment.
+    """
+
+    vector = True
+
+    def __init__(self, length: int, version: Any = None) -> None:
+        if length < 1:
+            raise ValueError(f"a fragment has at least 1 step, found length={length}")
+        self.length, self._version = length, version or (lambda: 0)
+        self._open: dict[int, _Open] = {}
+        self._full: list[Fragment] = []
+
+    def begin(self, lane: int, observation: Array, mask: Array | None) -> None:
+        """A lane was reset: what it had begun is given up, since the step that broke it off never happened."""
+        self._open[lane] = _Open(self.length, observation, mask, self._version())
+
+    def add(self, lane: int, action: Array, extras: dict[str, Array], stepped: Stepped) -> None:
+        """One step of a lane's k environments, from the observations before it by `action` [k, *a]."""
+        fragment = self._open[lane]
+        fragment.add(action, extras, stepped)
+        if fragment.t == self.length:
+            self._full.append(fragment.done())
+            self._open[lane] = _Open(self.length, stepped.observation, stepped.action_mask, self._version())
+
+    def take(self) -> list[Fragment] | None:
+        """The fragments completed since the last call; None where there are none."""
+        if not self._full:
+            return None
+        full, self._full = self._full, []
+        return full
+
+
+class _Open:
+    """A fragment that is being filled."""
+
+    def __init__(self, length: int, observation: Array, mask: Array | None, version: int) -> None:
+        self.t = 0
+        self._length, self._version = length, version
+        k = len(observation)
+        self._observation = np.empty((length + 1, *observation.shape), observation.dtype)
+        self._observation[0] = observation
+        self._mask: Array | None = None
+        if mask is not None:
+            self._mask = np.empty((length + 1, *mask.shape), np.bool_)
+            self._mask[0] = mask
+        self._reward = np.empty((length, k), np.float32)
+        self._terminated, self._truncated = np.zeros((2, length, k), np.bool_)
+        self._recorded: dict[str, Array] = {}
+        self._final: list[tuple[int, int, Array, Array | None]] = []
+
+    def add(self, action: Array, extras: dict[str, Array], stepped: Stepped) -> None:
+        t = self.t
+        if t == 0:
+            for name, values in (("action", action), *extras.items()):
+                values = np.asarray(values)
+                self._recorded[name] = np.empty((self._length, *values.shape), values.dtype)
+        recorded = self._recorded
+        recorded["action"][t] = action
+        for name, values in extras.items():
+            recorded[name][t] = values
+        self._reward[t] = stepped.reward
+        self.t = t + 1
+        self._observation[t + 1] = stepped.observation
+        if self._mask is not None:
+            self._mask[t + 1] = stepped.action_mask
+        if stepped.final_observation:
+            self._terminated[t] = stepped.terminated
+            self._truncated[t] = stepped.truncated & ~stepped.terminated
+            masks: Any = stepped.final_action_mask or {}
+            self._final += [(t, i, last, masks.get(i)) for i, last in stepped.final_observation.items()]
+
+    def done(self) -> Fragment:
+        shape, dtype = self._observation.shape[2:], self._observation.dtype
+        fragment = {
+            "observation": self._observation,
+            **self._recorded,
+            "reward": self._reward,
+            "terminated": self._terminated,
+            "truncated": self._truncated,
+            "final_observation": np.array([last for _, _, last, _ in self._final], dtype).reshape(-1, *shape),
+            "final_index": np.array([(t, i) for t, i, _, _ in self._final], np.int64).reshape(-1, 2),
+            "version": np.array(self._version),
+        }
+        if self._mask is not None:
+            fragment["action_mask"] = self._mask
+            masks = [mask for _, _, _, mask in self._final]
+            fragment["final_action_mask"] = np.array(masks, np.bool_).reshape(-1, self._mask.shape[2])
+        return fragment
+
+
+def joined(fragments: Sequence[Fragment]) -> Fragment:
+    """One fragment of several of the same length, side by side: [T, k1 + k2 + ..., ...]. The version is the oldest."""
+    if len(fragments) == 1:
+        return fragments[0]
+    starts = np.cumsum([0, *(fragment["reward"].shape[1] for fragment in fragments)])
+    whole: Fragment = {"version": np.min([fragment["version"] for fragment in fragments])}
+    for name in fragments[0]:
+        if name == "final_index":
+            shifted = [fragment[name] + (0, start) for fragment, start in zip(fragments, starts, strict=False)]
+            whole[name] = np.concatenate(shifted)
+        elif name.startswith("final_"):
+            whole[name] = np.concatenate([fragment[name] for fragment in fragments])
+        elif name != "version":
+            whole[name] = np.concatenate([fragment[name] for fragment in fragments], 1)
+    return whole
+
+
+def next_values(fragment: Fragment, value: Array, final_value: Array) -> Array:
+    """V of each step's true next observation, [T, k], from V of `observation` [T+1, k] and `final_observation` [m]."""
+    following = value[1:].copy()
+    t, i = fragment["final_index"].T
+    following[t, i] = final_value
+    return following

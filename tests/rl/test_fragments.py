@@ -1,0 +1,158 @@
+"""Fragments against the steps they were made of."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+from gymnasium.spaces import Box, Discrete
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from actorrl.rl.environments import LocalEnvironments
+from actorrl.rl.explorer import Explorer
+from actorrl.rl.fragments import FragmentWindow, joined, next_values
+from actorrl.rl.nouns import Acted
+
+
+class Counter:
+    """Observes (episode, steps in it); ends after `limit` steps: every other episode terminated, else truncated."""
+
+    def __init__(self, limit: int, masks: bool = False) -> None:
+        self.observation_space = Box(0, 1000, (2,), np.float32)
+        self.action_space = Discrete(3)
+        self.limit, self.masks = limit, masks
+        self.episode, self.t = -1, 0
+
+    def info(self) -> dict[str, Any]:
+        return {"action_mask": [1, self.t % 2, 1]} if self.masks else {}
+
+    def reset(self, **_: Any) -> Any:
+        self.episode, self.t = self.episode + 1, 0
+        return np.array([self.episode, 0.0], np.float32), self.info()
+
+    def step(self, action: int) -> Any:
+        self.t += 1
+        ended = self.t == self.limit
+        even = self.episode % 2 == 0
+        observation = np.array([self.episode, self.t], np.float32)
+        return observation, float(action), ended and even, ended and not even, self.info()
+
+    def close(self) -> None: ...
+
+
+class Recording:
+    """A policy that chooses at random and records what it chose."""
+
+    version = 7
+
+    def initial_state(self, B: int) -> tuple[()]:
+        return ()
+
+    def act(self, observations: Any, state: Any, step: int, *, explore: bool, rng: Any, action_mask: Any = None) -> Any:
+        action = rng.integers(3, size=len(observations))
+        return Acted(action, state, {"log_prob": -action.astype(np.float32)})
+
+    def set_weights(self, weights: Any, version: int) -> None: ...
+
+
+class Sink:
+    def __init__(self) -> None:
+        self.fragments: list[Any] = []
+
+    def add(self, fragments: list[Any]) -> None:
+        self.fragments += fragments
+
+
+def ends_of(fragment: Any) -> dict[tuple[int, ...], list[float]]:
+    indices, last = fragment["final_index"].tolist(), fragment["final_observation"].tolist()
+    return {tuple(index): observation for index, observation in zip(indices, last, strict=True)}
+
+
+def explored(limits: list[int], length: int, steps: int, masks: bool = False) -> list[Any]:
+    policy, sink = Recording(), Sink()
+    environments = LocalEnvironments([lambda limit=limit: Counter(limit, masks) for limit in limits])
+    window = FragmentWindow(length, lambda: policy.version)
+    explorer = Explorer(environments, policy, sink, seed=0, window=window, limit=steps)
+    while explorer.steps < steps:
+        explorer.advance(steps)
+    return sink.fragments
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.integers(1, 7), min_size=1, max_size=3), st.integers(1, 6), st.integers(1, 5))
+def test_fragments_hold_every_step_in_order_with_the_true_ends(limits, length, count):
+    k = len(limits)
+    fragments = explored(limits, length, count * length * k)
+
+    assert len(fragments) == count
+    whole = {name: np.concatenate([f[name] for f in fragments]) for name in ("reward", "action", "log_prob")}
+    np.testing.assert_array_equal(whole["reward"], whole["action"])
+    np.testing.assert_array_equal(whole["log_prob"], -whole["action"])
+    for i, limit in enumerate(limits):
+        for t in range(count * length):
+            fragment, at = fragments[t // length], t % length
+            episode, step = divmod(t, limit)
+            assert fragment["observation"][at, i].tolist() == [episode, step]
+            ended = step == limit - 1
+            assert bool(fragment["terminated"][at, i]) == (ended and episode % 2 == 0)
+            assert bool(fragment["truncated"][at, i]) == (ended and episode % 2 == 1)
+            true_next = fragment["observation"][at + 1, i]
+            for (t_end, i_end), last in zip(fragment["final_index"], fragment["final_observation"], strict=True):
+                if (t_end, i_end) == (at, i):
+                    true_next = last
+            assert true_next.tolist() == [episode, step + 1]
+    for one, following in itertools.pairwise(fragments):
+        np.testing.assert_array_equal(one["observation"][-1], following["observation"][0])
+
+
+def test_next_values_are_those_of_true_next_observations():
+    fragment = explored([2, 3], 5, 10)[0]
+
+    def value(observation: Any) -> Any:
+        return observation[..., 0] * 100 + observation[..., 1]
+
+    following = next_values(fragment, value(fragment["observation"]), value(fragment["final_observation"]))
+
+    np.testing.assert_array_equal(following, value(fragment["observation"][:-1]) + 1)
+
+
+def test_masks_travel_with_their_observations():
+    fragment = explored([3], 6, 6, masks=True)[0]
+
+    np.testing.assert_array_equal(fragment["action_mask"][:, 0, 1], fragment["observation"][:, 0, 1] % 2 == 1)
+    assert fragment["final_action_mask"].tolist() == [[True, True, True]] * 2, "after three steps"
+
+
+def test_side_by_side_they_are_what_one_lane_of_all_would_be():
+    both = explored([2, 3], 5, 10)[0]
+    parts = [explored([2], 5, 5)[0], explored([3], 5, 5)[0]]
+
+    whole = joined(parts)
+
+    for name in ("observation", "terminated", "truncated"):
+        np.testing.assert_array_equal(whole[name], both[name])
+    assert ends_of(whole) == ends_of(both)
+    assert whole["version"] == 7
+    assert joined(parts[:1]) is parts[0]
+
+
+def test_a_lane_that_was_lost_begins_a_fragment_afresh():
+    window = FragmentWindow(2)
+    policy, environments = Recording(), LocalEnvironments([lambda: Counter(5)])
+    window.begin(0, environments.reset(), None)
+    window.add(0, np.array([1]), {}, environments.step([1]))
+    window.begin(0, environments.reset(), None)
+    for _ in range(2):
+        window.add(0, np.array([2]), {}, environments.step([2]))
+
+    (fragment,) = window.take() or []
+    assert fragment["action"].ravel().tolist() == [2, 2] and fragment["observation"][0, 0].tolist() == [1, 0]
+    assert window.take() is None and policy.version == 7
+
+
+def test_a_fragment_without_steps_is_refused():
+    with pytest.raises(ValueError, match="at least 1 step, found length=0"):
+        FragmentWindow(0)
