@@ -4,7 +4,7 @@ The Runner submits snapshots and calls `advance` beside training. A mean over 10
 far may be luck, and the best of many such means certainly is: a candidate plays 50 extra fresh episodes, and only
 those count.
 
-    snapshot ──► 10 episodes ── above the best? ──► 50 fresh episodes ── above the best? ──► best
+    snapshot ──► 10 episodes ── no worse than the best? ──► 50 fresh episodes ── no worse still? ──► best
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Selection:
         result = self._audition.result
         assert result is not None and self._player is not None
         if self._first is None:
-            if result > self.score:
+            if result >= self.score:
                 self._first = result
                 self._audition = self._evaluator.audition(self._player, self._plan.confirm, FREE_SECONDS)
                 return None
@@ -85,7 +85,7 @@ class Selection:
         return self._conclude(self._first, result)
 
     def _conclude(self, first: Evaluation, confirmed: Evaluation | None) -> Verdict:
-        best = confirmed is not None and confirmed > self.score
+        best = confirmed is not None and confirmed >= self.score  # of equals the later has learned more
         if best:
             self.score = float(confirmed)  # type: ignore[arg-type]
         self._audition = self._first = self._player = None
