@@ -142,8 +142,9 @@ def _block(futures: list[Any], count: int, deadline: float | None) -> None:
         return
     ours = [future for future in futures if isinstance(future, Future)]
     if len(ours) == len(futures):
-        pending = next(future for future in ours if future._state not in DONE)
-        pending._engine.block_any(ours, count, deadline)  # type: ignore[attr-defined]
+        pending = next((future for future in ours if future._state not in DONE), None)
+        if pending is not None:  # else another thread has just settled the last of them
+            pending._engine.block_any(ours, count, deadline)  # type: ignore[attr-defined]
         return
     while sum(future.done() for future in futures) < count:
         left = None if deadline is None else deadline - time.monotonic()
