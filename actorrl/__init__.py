@@ -68,6 +68,7 @@ if TYPE_CHECKING:
         PerStep,
         PPOConfig,
         QLearningConfig,
+        ReinforceConfig,
         SACConfig,
         StepAgent,
         TD3Config,
@@ -87,6 +88,7 @@ __all__ = [
     "Parts",
     "PerStep",
     "QLearningConfig",
+    "ReinforceConfig",
     "Run",
     "SACConfig",
     "SharedReplay",
@@ -116,8 +118,7 @@ __all__ = [
 ]
 
 # Who owns the names that are not the runtime's.
-_CONFIGS = {"A2CConfig", "DQNConfig", "ImpalaConfig", "PPOConfig", "QLearningConfig", "SACConfig", "TD3Config"}
-_RL = {*_CONFIGS, "Explorer", "Parts", "PerStep", "StepAgent"}
+_RL = {"Explorer", "Parts", "PerStep", "StepAgent", *(name for name in __all__ if name.endswith("Config"))}
 _TRAINING = {"Central", "Dataflow", "Run", "SharedReplay", "load", "train"}
 
 

@@ -10,8 +10,9 @@
     adapters        PerStep, StepAgent                         spaces, seeding, schedules, exploration
     dqn, sac, td3,  the algorithms                             networks, acting, losses, squashed, actor_critic,
     qlearning                                                  value_policy, box_policy, returns, flat: their parts
-    ppo, a2c,       from fragments, with on_policy,            stochastic_policy, drawing, likelihoods, advantages,
-    impala          fragment_learner                           policy_losses, moments: its parts
+    ppo, a2c,       from fragments and episodes, with          stochastic_policy, drawing, likelihoods, advantages,
+    impala,         on_policy and fragment_learner             policy_losses, moments: their parts
+    reinforce
     catch           a pixel environment to try them on
 
 Names are imported on first use: the tabular ones and the environments need no torch.
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from actorrl.rl.practice import Practice
     from actorrl.rl.qlearning import QLearningConfig
     from actorrl.rl.rate_limiter import OtherSideGone, RateLimiter
+    from actorrl.rl.reinforce import ReinforceConfig
     from actorrl.rl.removers import AtRandom, Oldest
     from actorrl.rl.sac import SACConfig
     from actorrl.rl.samplers import Fifo, Prioritized, Uniform
@@ -75,6 +77,7 @@ _HOMES = {
     "Progress": "explorer",
     "QLearningConfig": "qlearning",
     "RateLimiter": "rate_limiter",
+    "ReinforceConfig": "reinforce",
     "ReplayTable": "tables",
     "SACConfig": "sac",
     "Sample": "nouns",
@@ -116,6 +119,7 @@ __all__ = [
     "Progress",
     "QLearningConfig",
     "RateLimiter",
+    "ReinforceConfig",
     "ReplayTable",
     "SACConfig",
     "Sample",

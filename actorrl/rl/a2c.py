@@ -82,7 +82,7 @@ class A2CConfig:
             returns=DiscountedReturns(self.gamma) if self.normalize_reward else None,
         )
         rows = self.n_steps * self.n_envs
-        return build_parts(self, objective, observation_space, action_space, seed, batch_size=rows, n_epochs=1)
+        return build_parts(self, objective, observation_space, action_space, seed, batch_size=rows)
 
     def _estimate(self, f: Valued) -> Estimate:
         advantage = gae(f.reward, f.value, f.value_next, f.terminated, f.truncated, self.gamma, self.gae_lambda)

@@ -102,38 +102,45 @@ class FragmentLearner:
         """Whether the policy has moved as far from the one that acted as `target_kl` allows."""
 
     def prepare(self, fragments: list[Fragment]) -> dict[str, Array]:
-        """Rows [T · k, ...] of fragments: observation, drawn, log_prob, advantage, target, and action_mask.
+        """Rows [N, ...] of fragments: observation, drawn, log_prob, advantage, target, and action_mask.
 
-        What it learns of the scale of observations and rewards counts from the next fragments on, so that these are
-        seen as they were when they were acted on.
+        What it learns of the scale of observations counts from the next fragments on, so that these are seen as they
+        were when they were acted on.
         """
-        whole = joined(fragments)
-        observation = self._seen(whole["observation"])
-        with torch.no_grad():
-            value = self._value(observation, 2)
-            value_next = next_values(whole, value, self._value(self._seen(whole["final_observation"]), 1))
-        ended = whole["terminated"] | whole["truncated"]
-        reward, returns = whole["reward"], self._objective.returns
+        returns = self._objective.returns
         if returns is not None:
             for number, fragment in enumerate(fragments):
                 returns.update(fragment["reward"], fragment["terminated"] | fragment["truncated"], number)
+        alike = len({fragment["reward"].shape[0] for fragment in fragments}) == 1
+        wholes = [joined(fragments)] if alike else fragments
+        parts = [self._rows(whole) for whole in wholes]
+        if self._moments is not None and self._standardiser is not None:
+            for whole in wholes:
+                self._moments.update(whole["observation"][:-1].reshape(-1, *self._moments.mean.shape))
+            self._standardiser.follow(self._moments)
+        rows = parts[0] if alike else {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        self._steps += len(rows["advantage"])
+        return rows
+
+    def _rows(self, whole: Fragment) -> dict[str, Array]:
+        observation, log_rho = self._seen(whole["observation"]), np.zeros_like(whole["log_prob"])
+        with torch.no_grad():
+            value = self._value(observation, 2)
+            value_next = next_values(whole, value, self._value(self._seen(whole["final_observation"]), 1))
+        reward, returns = whole["reward"], self._objective.returns
+        if returns is not None:
             reward = np.clip(reward / returns.scale, -CLIP, CLIP)
-        T, k = ended.shape
+        T, k = reward.shape
         rows = {"observation": observation[:T], "drawn": whole["drawn"], "log_prob": whole["log_prob"]}
         if "action_mask" in whole:
             rows["action_mask"] = whole["action_mask"][:T]
         flat = {name: values.reshape(T * k, *values.shape[2:]) for name, values in rows.items()}
-        log_rho = np.zeros((T, k), np.float32)
         if self._objective.off_policy:
             with torch.no_grad():
                 log_rho = self._likelihood(_tensors(flat)).log_prob.numpy().reshape(T, k) - whole["log_prob"]
         estimate = self._objective.estimate(
             Valued(reward, value[:T], value_next, whole["terminated"], whole["truncated"], log_rho)
         )
-        if self._moments is not None and self._standardiser is not None:
-            self._moments.update(whole["observation"][:T].reshape(T * k, -1))
-            self._standardiser.follow(self._moments)
-        self._steps += T * k
         for name, values in zip(("advantage", "target"), estimate, strict=True):
             flat[name] = values.reshape(-1).astype(np.float32)
         return flat

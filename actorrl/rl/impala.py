@@ -97,7 +97,7 @@ class ImpalaConfig:
             returns=DiscountedReturns(self.gamma) if self.normalize_reward else None,
         )
         rows = self.n_steps * self.n_envs
-        return build_parts(self, objective, observation_space, action_space, seed, batch_size=rows, n_epochs=1)
+        return build_parts(self, objective, observation_space, action_space, seed, batch_size=rows)
 
     def _estimate(self, f: Valued) -> Estimate:
         steps = f.reward, f.value, f.value_next, f.terminated, f.truncated, f.log_rho

@@ -12,7 +12,9 @@ from torch import nn
 from actorrl.rl import seeding
 from actorrl.rl.acting import q_function
 from actorrl.rl.drawing import Choices, Gaussian, head_for
+from actorrl.rl.episodes import EpisodeWindow
 from actorrl.rl.fragment_learner import ActorCritic, FragmentLearner, Objective
+from actorrl.rl.fragments import FragmentWindow
 from actorrl.rl.moments import Standardiser
 from actorrl.rl.networks import Network, make_network
 from actorrl.rl.nouns import Cadence, Parts
@@ -30,7 +32,9 @@ def check(config: Any) -> None:
     """Refuse (ValueError) hyperparameters out of range that all of them have."""
     require(config, "positive", "learning_rate", "n_steps", "n_envs", "max_grad_norm")
     require(config, "not negative", "learning_rate_final", "ent_coef", "vf_coef")
-    require(config, "between 0 and 1", "gamma", "gae_lambda")
+    require(config, "between 0 and 1", "gamma")
+    if hasattr(config, "gae_lambda"):
+        require(config, "between 0 and 1", "gae_lambda")
 
 
 def build_parts(
@@ -39,10 +43,15 @@ def build_parts(
     observation_space: gymnasium.Space,
     action_space: gymnasium.Space,
     seed: int | None,
+    *,
     batch_size: int,
-    n_epochs: int,
+    n_epochs: int = 1,
+    episodes: bool = False,
 ) -> Parts:
-    """Policy, learner and table of a config; ValueError where a space does not fit."""
+    """Policy, learner and table of a config; ValueError where a space does not fit.
+
+    `batch_size` are the rows of a gradient step. With `episodes` fragments are whole episodes, not `n_steps` long.
+    """
     name = type(config).__name__
     encoder: Encoder = config.encoder(observation_space)
     require_actions(action_space, name)
@@ -57,14 +66,14 @@ def build_parts(
         q_function(module.actor), head, None if standardiser is None else Standardiser(standardiser.mean.shape)
     )
     learner = FragmentLearner(module, head, objective, standardiser)
+    window = EpisodeWindow if episodes else FragmentWindow
     rows = config.n_steps * config.n_envs
     rollouts = Rollouts(
         learner,
-        length=config.n_steps,
+        window(config.n_steps, lambda: policy.version),
         rows=rows,
         n_epochs=n_epochs,
         rng=seeding.generator(seed, seeding.TABLE),
-        version=lambda: policy.version,
     )
     return Parts(policy, learner, rollouts, Cadence(0, rows, 1, batch_size), 1, config.gamma, encoder)
 

@@ -100,9 +100,8 @@ class PPOConfig:
             normalize_advantage=self.normalize_advantage,
             returns=DiscountedReturns(self.gamma) if self.normalize_reward else None,
         )
-        return build_parts(
-            self, objective, observation_space, action_space, seed, self.batch_size, self.n_epochs
-        )
+        spaces = observation_space, action_space
+        return build_parts(self, objective, *spaces, seed, batch_size=self.batch_size, n_epochs=self.n_epochs)
 
     def _estimate(self, f: Valued) -> Estimate:
         advantage = gae(f.reward, f.value, f.value_next, f.terminated, f.truncated, self.gamma, self.gae_lambda)

@@ -8,12 +8,11 @@ A plain object beside its learner. It says by itself how much is learned (`paced
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
 
-from actorrl.rl.fragments import Fragment, FragmentWindow
+from actorrl.rl.fragments import Fragment
 from actorrl.rl.nouns import Array, Sample
 
 
@@ -33,27 +32,19 @@ class Rollouts:
 
     Args:
         learner: makes rows of fragments.
-        length: steps per fragment, T.
+        window: makes fragments of steps; the Explorer's, which finds it here.
         rows: steps that make an update.
         n_epochs: how often each row is learned from.
         rng: shuffles.
-        version: of the policy's weights, for the fragments.
     """
 
     paced = True
 
     def __init__(
-        self,
-        learner: Preparing,
-        *,
-        length: int,
-        rows: int,
-        n_epochs: int,
-        rng: np.random.Generator,
-        version: Callable[[], int],
+        self, learner: Preparing, window: Any, *, rows: int, n_epochs: int, rng: np.random.Generator
     ) -> None:
         self._learner, self._rows, self._n_epochs, self._rng = learner, rows, n_epochs, rng
-        self.window = FragmentWindow(length, version)
+        self.window = window
         self._waiting: list[Fragment] = []
         self._steps = 0  # of those that wait
         self._current: dict[str, Array] = {}

@@ -19,6 +19,7 @@ from actorrl.rl.dqn import DQNConfig
 from actorrl.rl.impala import ImpalaConfig
 from actorrl.rl.ppo import PPOConfig
 from actorrl.rl.qlearning import QLearningConfig
+from actorrl.rl.reinforce import ReinforceConfig
 from actorrl.rl.sac import SACConfig
 from actorrl.rl.td3 import TD3Config
 from actorrl.training.arrangements import ARRANGEMENTS, SharedReplay
@@ -33,6 +34,7 @@ ALGORITHMS: dict[str, type] = {
     "impala": ImpalaConfig,
     "ppo": PPOConfig,
     "qlearning": QLearningConfig,
+    "reinforce": ReinforceConfig,
     "sac": SACConfig,
     "td3": TD3Config,
 }

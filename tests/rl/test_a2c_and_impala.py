@@ -36,7 +36,9 @@ def fragment_of(parts: Parts) -> Any:
     makers = [lambda: gymnasium.make("CartPole-v1", max_episode_steps=11)] * 4
     lanes = InlineLanes([LocalEnvironments(makers, encode=parts.encode)], [1, 2, 3, 4])
     parts.policy.set_weights(parts.learner.get_weights(), 0)
-    Explorer(lanes, parts.policy, Sink(), seed=0, window=FragmentWindow(16)).advance(64)
+    explorer = Explorer(lanes, parts.policy, Sink(), seed=0, window=FragmentWindow(16))
+    while not kept:
+        explorer.advance(64)
     return kept[0]
 
 

@@ -53,7 +53,7 @@ class Recording:
 
     def act(self, observations: Any, state: Any, step: int, *, explore: bool, rng: Any, action_mask: Any = None) -> Any:
         action = rng.integers(3, size=len(observations))
-        return Acted(action, state, {"log_prob": -action.astype(np.float32)})
+        return Acted(action, state, {"log_prob": -action.astype(np.float32), "drawn": action})
 
     def set_weights(self, weights: Any, version: int) -> None: ...
 

@@ -85,7 +85,8 @@ def test_before_the_first_update_every_ratio_is_1(kind: str, normalize: bool):
 
     explorer = Explorer(lanes, parts.policy, Sink(), seed=0, window=FragmentWindow(16))
     for _ in range(2):  # with the second fragment observations are normalised by what the first was
-        explorer.advance(64)
+        while not kept:
+            explorer.advance(64)
         rows = parts.learner.prepare([kept.pop()])  # type: ignore[attr-defined]
         with torch.no_grad():
             tensors = {name: torch.from_numpy(values) for name, values in rows.items()}

@@ -9,6 +9,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from actorrl.rl.fragments import FragmentWindow
 from actorrl.rl.rollouts import Rollouts
 
 
@@ -25,8 +26,7 @@ class Learner:
 
 
 def rollouts(learner: Learner, rows: int, n_epochs: int) -> Rollouts:
-    given = {"length": 2, "rows": rows, "n_epochs": n_epochs}
-    return Rollouts(learner, rng=np.random.default_rng(0), version=lambda: 0, **given)
+    return Rollouts(learner, FragmentWindow(2), rows=rows, n_epochs=n_epochs, rng=np.random.default_rng(0))
 
 
 def fragment(first: int, k: int = 1) -> dict[str, np.ndarray]:
