@@ -145,7 +145,7 @@ def list_presets(arguments: list[str]) -> int:
     from rich.console import Console
     from rich.table import Table
 
-    from actorrl.training.arrangements import SharedReplay
+    from actorrl.training.arrangements import Dataflow, SharedReplay
     from actorrl.training.experiment import Experiment
     from actorrl.training.presets import find, names
 
@@ -161,6 +161,8 @@ def list_presets(arguments: list[str]) -> int:
         words = "none" if placed is None else f"{type(placed).__name__}({placed.environments})"
         if isinstance(placed, SharedReplay):
             words = f"SharedReplay({placed.count}, {placed.environments})"
+        elif isinstance(placed, Dataflow):
+            words = f"Dataflow({placed.explorers}, {placed.environments_per_explorer})"
         table.add_row(name, algorithm, str(experiment.env).rpartition(":")[2], words, f"{experiment.steps:,}")
     console = Console(highlight=False)
     if not console.is_terminal:

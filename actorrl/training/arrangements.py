@@ -82,7 +82,29 @@ class Dataflow:
     environments_per_explorer: int = 8
     """How many environments each of them steps."""
     step_timeout: float = 60.0
-    """Seconds after which a step that has not been answered counts as a crash of that environment."""
+    """Seconds per environment after which a step of an explorer's environments that has not ended counts as a crash."""
+    mode: str = "sync"
+    """"sync": explorers and trainer take turns; "async": the next round is explored while this one is learned from."""
+
+    def __post_init__(self) -> None:
+        for name in ("explorers", "environments_per_explorer"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(f"Dataflow({name}=n): n must be at least 1, found {value!r}")
+        if not self.step_timeout > 0:
+            raise ValueError(f"Dataflow(step_timeout=s): s must be more than 0 s, found {self.step_timeout!r}")
+        if self.mode not in ("sync", "async"):
+            raise ValueError(f'Dataflow(mode=...): expected "sync" or "async", found {self.mode!r}')
+
+    @property
+    def environments(self) -> int:
+        """How many environments all explorers have."""
+        return self.explorers * self.environments_per_explorer
+
+    @property
+    def lag(self) -> int:
+        """By how many rounds an explorer may be ahead of the trainer."""
+        return int(self.mode == "async")
 
 
 ARRANGEMENTS: dict[str, type] = {"central": Central, "shared-replay": SharedReplay, "dataflow": Dataflow}
@@ -100,5 +122,3 @@ def require_built(arrangement: Any, *, bare_agent: bool) -> None:
             f"{name} takes an agent apart into a Policy, which acts, and a Learner, which improves it; an agent with "
             f"only get_action and update runs in None and Central"
         )
-    if isinstance(arrangement, Dataflow):
-        raise NotImplementedError(f"{name} is not built yet: use None, Central or SharedReplay")

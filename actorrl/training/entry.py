@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from actorrl.rl.seeding import agent_seed
-from actorrl.training.arrangements import SharedReplay, require_built
+from actorrl.training.arrangements import Dataflow, SharedReplay, require_built
 from actorrl.training.check import check_agent
 from actorrl.training.copies import copy_of
+from actorrl.training.dataflow import check_streamed
 from actorrl.training.environment_source import EnvironmentSource
 from actorrl.training.evaluation import Evaluation, Evaluator, Player
 from actorrl.training.experiment import Experiment
@@ -53,7 +54,8 @@ def train(
             `get_action` and `update`. Yours is never changed: a pickled copy is trained.
         env: an id ("CartPole-v1", "module:Id-v0"), a factory without arguments, or an instance.
         arrangement: who talks to whom: None for one plain loop, `Central(environments=N)` for actors,
-            `SharedReplay(agents=m, environments=n)` for several agents that learn from one replay buffer. With a
+            `SharedReplay(agents=m, environments=n)` for several agents that learn from one replay buffer,
+            `Dataflow(explorers=E, environments_per_explorer=k)` for explorers that send fragments to a trainer. With a
             preset, None means the preset's own; "none" means none.
         engine: where actors live: "processes", or "inline" for debugging. A system that is running already is used.
         steps: environment steps over all environments.
@@ -131,6 +133,8 @@ def _recipes(experiment: Experiment, source: EnvironmentSource) -> list[Recipe]:
     configs = experiment.trainees()
     if isinstance(experiment.arrangement, SharedReplay):
         check_shared(configs)
+    if isinstance(experiment.arrangement, Dataflow):
+        check_streamed(configs[0])
     recipes = [
         Recipe(config, False, observation_space, action_space, agent_seed(experiment.seed, j))
         for j, config in enumerate(configs)
@@ -153,6 +157,7 @@ def _announce(progress: ProgressLine, prepared: Prepared) -> None:
     placed = "one process"
     if arrangement is not None:
         many = f", {arrangement.count} agents" if isinstance(arrangement, SharedReplay) else ""
+        many = f" {arrangement.mode}, {arrangement.explorers} explorers" if isinstance(arrangement, Dataflow) else many
         name = type(arrangement).__name__
         placed = f"{name}{many}, {arrangement.environments} environments, engine {experiment.engine}"
     kinds = dict.fromkeys(type(recipe.agent).__name__.removesuffix("Config") for recipe in prepared.recipes)

@@ -22,7 +22,7 @@ from actorrl.rl.qlearning import QLearningConfig
 from actorrl.rl.reinforce import ReinforceConfig
 from actorrl.rl.sac import SACConfig
 from actorrl.rl.td3 import TD3Config
-from actorrl.training.arrangements import ARRANGEMENTS, SharedReplay
+from actorrl.training.arrangements import ARRANGEMENTS, Dataflow, SharedReplay
 from actorrl.training.evaluation import EvaluationPlan
 from actorrl.training.fields import from_mapping, to_mapping
 from actorrl.training.names import did_you_mean, name_of, resolve
@@ -195,6 +195,8 @@ def is_config(agent: Any) -> bool:
 def trainees(agent: Any, arrangement: Any, steps: int | None) -> list[Any]:
     """The config of each agent of an arrangement, with the steps that its schedules stretch over."""
     each = arrangement.configs(agent) if isinstance(arrangement, SharedReplay) else [agent]
+    if isinstance(arrangement, Dataflow) and hasattr(agent, "n_envs"):  # an update is made of all of them
+        each = [dataclasses.replace(agent, n_envs=arrangement.environments)]
     return [with_schedule(one, None if steps is None else max(1, steps // len(each))) for one in each]
 
 

@@ -59,7 +59,7 @@ class EnvironmentServer(LocalEnvironments):
         self.close()
 
 
-def close_environment(environment: ActorRef[EnvironmentServer]) -> None:
+def close_environment(environment: ActorRef[Any]) -> None:
     """End an environment whose work is done; one that hangs now costs nothing but the time."""
     try:
         stop(environment)

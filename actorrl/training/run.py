@@ -132,7 +132,10 @@ class Run:
         if arrangement is not None:
             name = ARRANGEMENTS[arrangement["name"]].__name__ if arrangement["name"] in ARRANGEMENTS else "arrangement"
             many = f"{len(self._recipes)} agents, " if len(self._recipes) > 1 else ""
-            placed = f"{name}, {many}{arrangement['environments']} environments"
+            placed = f"{name}, {many}{arrangement.get('environments')} environments"
+            if "explorers" in arrangement:
+                explorers, each = arrangement["explorers"], arrangement["environments_per_explorer"]
+                placed = f"{name} {arrangement['mode']}, {explorers} explorers with {each} environments each"
         agent = type(self._recipe.agent).__name__.removesuffix("Config")
         title, subtitle = f"{agent} on {env}", f"{placed} · seed {self.config['seed']}"
         curve.save(curve.draw(self.metrics, title, subtitle), path)

@@ -18,12 +18,14 @@ import numpy as np
 
 from actorrl.actor import Future, fetch, wait
 from actorrl.training import checkpoints
+from actorrl.training.flow import Flow
 from actorrl.training.merging import Merged, Merger
 from actorrl.training.progress import ProgressLine, duration
 from actorrl.training.roles import Report, Snapshot
 from actorrl.training.run_directory import Metrics, RunDirectory
 from actorrl.training.selection import Selection, Verdict
 
+PATIENCE = 0.5  # seconds; then it is asked again whether something hangs
 IN_FLIGHT = 2  # slices: one running, one queued, so that a checkpoint or a question gets in between
 
 
@@ -79,19 +81,19 @@ class Runner:
     def run(self, roles: Sequence[Any]) -> None:
         """Advance the roles until all are done, then judge what is left to judge. Raises what a role raises."""
         self._began = time.monotonic()
-        busy = [_Busy(role, number) for number, role in enumerate(roles)]
+        busy = [role if isinstance(role, Flow) else _Busy(role, number) for number, role in enumerate(roles)]
         try:
             while busy:
                 for one in busy:
                     one.fill()
                 judging = self._beside and self._selection.busy
-                ready = [one for one in busy if one.flying[0].done()]
-                if not ready and not judging:
-                    wait([one.flying[0] for one in busy])
-                    continue
-                for one in ready:
-                    self._take(one.report(), one.number)
-                busy = [one for one in busy if one.flying or not one.done]
+                waiting = [future for one in busy for future in one.waiting()]
+                if not judging and not any(future.done() for future in waiting):
+                    wait(waiting, timeout=PATIENCE)
+                for one in busy:
+                    for report in one.reports():
+                        self._take(report, one.number)
+                busy = [one for one in busy if not one.over]
                 if judging:
                     self._judge()
             self.seconds = self._elapsed()
@@ -100,7 +102,7 @@ class Runner:
             raise
         finally:
             for one in busy:  # only after an error: nobody will ask for these any more
-                for future in one.flying:
+                for future in one.waiting():
                     future.cancel()
             self.metrics.write()
 
@@ -212,11 +214,20 @@ class _Busy:
         while not self.done and len(self.flying) < IN_FLIGHT:
             self.flying.append(self.role.advance())
 
-    def report(self) -> Report:
-        report = fetch(self.flying[0])
-        self.flying.popleft()
-        self.done = self.done or report.done
-        return report
+    def waiting(self) -> list[Future[Report]]:
+        return list(self.flying)
+
+    def reports(self) -> list[Report]:
+        reports = []
+        while self.flying and self.flying[0].done():
+            reports.append(fetch(self.flying[0]))
+            self.flying.popleft()
+            self.done = self.done or reports[-1].done
+        return reports
+
+    @property
+    def over(self) -> bool:
+        return self.done and not self.flying
 
 
 def _said(verdict: Verdict, many: bool) -> str:

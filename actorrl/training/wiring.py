@@ -1,8 +1,9 @@
-"""From an arrangement to the roles the Runner advances. The wirings themselves: central.py, shared_replay.py.
+"""From an arrangement to the roles the Runner advances. The wirings: central.py, shared_replay.py, dataflow.py.
 
 None            Runner ── AgentRole ── LocalEnvironments                      one process, no pickling
 Central         Runner ══ AgentRole ══ EnvironmentServer 0..N-1               ══ messages; one step in flight each
 SharedReplay    Runner ══ AgentRole 0..m-1 ══ environments, one ReplayServer
+Dataflow        Runner ══ ExplorerRole 0..E-1 ══ TrainerRole; environments inside the explorers
 """
 
 from __future__ import annotations
@@ -16,9 +17,11 @@ from actorrl.actor.engine import active, install
 from actorrl.rl.environments import LocalEnvironments
 from actorrl.rl.lanes import InlineLanes
 from actorrl.rl.seeding import environment_seeds
-from actorrl.training.arrangements import Central, SharedReplay
+from actorrl.training.arrangements import Central, Dataflow, SharedReplay
 from actorrl.training.central import wired_agent
+from actorrl.training.dataflow import wired_dataflow
 from actorrl.training.environment_source import EnvironmentSource
+from actorrl.training.flow import Flow
 from actorrl.training.roles import AgentRole, InlineRef, Marks, Recipe
 from actorrl.training.shared_replay import wired_agents
 
@@ -27,7 +30,7 @@ ENGINES = {"InlineEngine": "inline", "ProcessEngine": "processes", "RayEngine": 
 
 @contextmanager
 def wired(
-    arrangement: Central | SharedReplay | None,
+    arrangement: Central | SharedReplay | Dataflow | None,
     engine: str,
     recipes: Sequence[Recipe],
     source: EnvironmentSource,
@@ -49,6 +52,9 @@ def wired(
         if isinstance(arrangement, SharedReplay):
             with wired_agents(arrangement, recipes, source, marks) as roles:
                 yield roles
+        elif isinstance(arrangement, Dataflow):
+            with wired_dataflow(arrangement, recipes[0], source, marks[0]) as (trainer, explorers):
+                yield [Flow(trainer, explorers, arrangement)]
         else:
             with wired_agent(arrangement, recipes[0], source, marks[0]) as role:
                 yield [role]

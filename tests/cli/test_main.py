@@ -115,7 +115,7 @@ def test_show_prints_a_preset_that_train_takes_with_every_value(capfd):
         (["train"], "PRESET"),
         (["train", "nothing.yaml"], "there is no file nothing.yaml"),
         (["train", "cartpole", "--dry-run"], "--dry-run is not built yet"),
-        (["train", "cartpole", "--arrangement", "dataflow"], "Dataflow is not built yet"),
+        (["train", "cartpole", "--arrangement", "dataflow"], "DQNConfig learns from a replay buffer"),
         (["evaluate", "nowhere"], "nowhere is not a run directory"),
         (["evaluate", "nowhere", "--episode", "3"], "did you mean '--episodes'"),
         (["evaluate", "nowhere", "--which", "worst"], "worst"),

@@ -82,7 +82,7 @@ def test_a_preset_supplies_env_arrangement_and_steps_and_arguments_override():
         ({"seed": -1}, ValueError, "seed must be an integer of at least 0"),
         ({"engine": "proceses"}, ValueError, "did you mean 'processes'"),
         ({"engine": "ray"}, NotImplementedError, "ray"),
-        ({"arrangement": Dataflow()}, NotImplementedError, "Dataflow"),
+        ({"arrangement": Dataflow()}, TypeError, "Dataflow"),
         ({"arrangement": 4}, TypeError, "arrangement must be"),
         ({"callbacks": [print]}, NotImplementedError, "callbacks"),
         ({"env": "Pendulum-v1"}, ValueError, "SAC"),

@@ -1,0 +1,156 @@
+"""Dataflow: the same numbers wherever its roles live, and a run that survives its explorers."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from actorrl import A2CConfig, Dataflow, DQNConfig, ImpalaConfig, PPOConfig, ReinforceConfig, errors, train
+from actorrl.training import flow as flow_module
+
+PPO = PPOConfig(n_steps=16, n_envs=4, batch_size=32, n_epochs=2, normalize_observation=True, normalize_reward=True)
+
+
+def short() -> gymnasium.Env:
+    return gymnasium.make("CartPole-v1", max_episode_steps=20)
+
+
+def learned(run: Any) -> dict[str, Any]:
+    return dict(run.agent.state_dict())
+
+
+def assert_same(one: Any, other: Any) -> None:
+    mine, theirs = learned(one), learned(other)
+    assert mine.keys() == theirs.keys()
+    for name, value in mine.items():
+        np.testing.assert_array_equal(value, theirs[name], err_msg=name)
+
+
+@pytest.mark.parametrize("engine", ["inline", "processes"])
+def test_one_explorer_in_step_is_the_plain_loop(engine: str):
+    alone = train(PPO, short, steps=500, seed=3)  # seven updates, and steps too few for the next
+    flow = train(PPO, short, steps=500, seed=3, arrangement=Dataflow(1, 4), engine=engine)
+
+    assert flow.metrics["updates"][-1] == alone.metrics["updates"][-1] == 28
+    assert flow.metrics["steps"][-1] == alone.metrics["steps"][-1] == 500
+    assert flow.metrics["episodes"][-1] == alone.metrics["episodes"][-1]
+    assert_same(flow, alone)
+
+
+def test_explorers_in_step_are_the_same_in_one_process_and_in_many():
+    runs = [train(PPO, short, steps=640, arrangement=Dataflow(2, 3), engine=e) for e in ("inline", "processes")]
+
+    assert_same(*runs)
+    np.testing.assert_array_equal(runs[0].metrics["episode_return"], runs[1].metrics["episode_return"])
+
+
+@pytest.mark.parametrize("config", [A2CConfig(n_steps=16), ImpalaConfig(n_steps=16), ReinforceConfig(n_steps=16), PPO])
+def test_without_waiting_it_overshoots_by_less_than_a_fragment_of_each(config: Any):
+    run = train(config, short, steps=1000, arrangement=Dataflow(2, 3, mode="async"))
+
+    assert 1000 <= run.metrics["steps"][-1] < 1000 + 2 * 16 * 3
+    assert run.metrics["updates"][-1] >= 5
+
+
+class Mortal(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """Does something fatal in step `at` of the first process that gets there; of every one where `once` is None."""
+
+    def __init__(self, how: Any, once: Path | None, at: int = 100) -> None:
+        super().__init__(short())
+        self.how, self.once, self.at, self.made = how, once, at, 0
+
+    def step(self, action: Any) -> Any:
+        self.made += 1
+        if self.made == self.at and self._mine():
+            self.how()
+        return super().step(action)
+
+    def _mine(self) -> bool:
+        if self.once is None:
+            return True
+        try:
+            self.once.touch(exist_ok=False)
+        except FileExistsError:
+            return False
+        return True
+
+
+def kill_me() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("how", [kill_me, signal.pause])
+def test_an_explorer_that_dies_or_hangs_is_started_again(how: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    flow = Dataflow(2, 2, step_timeout=0.5)
+    run = train(PPO, lambda: Mortal(how, tmp_path / "once"), steps=1000, arrangement=flow)
+
+    assert run.metrics["steps"][-1] == 1000 and run.metrics["dropped_episodes"][-1] == 2
+    error = capfd.readouterr().err
+    assert "of 2 died and starts again" in error and "2 episodes were dropped" in error
+
+
+def test_explorers_that_die_again_and_again_end_the_run(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(flow_module, "CRASHES", 2)
+    with pytest.raises(RuntimeError, match=r"explorers died 3 times; the last was 0: .*SIGKILL"):
+        train(PPO, lambda: Mortal(kill_me, None, at=20), steps=2000, arrangement=Dataflow(1, 2))
+
+
+def test_a_mistake_in_an_environment_ends_the_run_with_it():
+    def broken() -> None:
+        raise KeyError("velocity")
+
+    with pytest.raises(KeyError, match="velocity"):
+        train(PPO, lambda: Mortal(broken, None, at=30), steps=1000, arrangement=Dataflow(2, 2))
+
+
+def test_a_mistake_in_what_is_learned_from_ends_the_run_with_it():
+    class Poisoned(gymnasium.Wrapper[Any, Any, Any, Any]):
+        def step(self, action: Any) -> Any:
+            observation, _, terminated, truncated, info = super().step(action)
+            return observation, "much", terminated, truncated, info
+
+    with pytest.raises(ValueError, match="could not convert string to float"):
+        train(PPO, lambda: Poisoned(short()), steps=1000, arrangement=Dataflow(2, 2))
+
+
+class Deadly(nn.Linear):
+    """Ends whoever learns with it."""
+
+    def forward(self, observation: torch.Tensor) -> torch.Tensor:
+        if torch.is_grad_enabled():
+            kill_me()
+        return super().forward(observation)
+
+
+def test_a_trainer_that_dies_ends_the_run():
+    config = dataclasses.replace(PPO, network=lambda space, outputs: Deadly(space.shape[0], outputs))
+    with pytest.raises(errors.ActorDied, match="TrainerRole"):
+        train(config, short, steps=1000, arrangement=Dataflow(1, 4))
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: train(DQNConfig(), short, steps=9, arrangement=Dataflow()), TypeError, "learns from a replay buffer"),
+        (lambda: Dataflow(explorers=0), ValueError, r"Dataflow\(explorers=n\): n must be at least 1, found 0"),
+        (lambda: Dataflow(mode="fast"), ValueError, 'expected "sync" or "async", found \'fast\''),
+        (lambda: Dataflow(step_timeout=0), ValueError, "s must be more than 0 s, found 0"),
+    ],
+)
+def test_what_cannot_be_is_refused(make: Any, error: type[Exception], message: str):
+    with pytest.raises(error, match=message):
+        make()
+
+
+def test_the_batch_is_of_all_environments():
+    with pytest.raises(ValueError, match=r"batch_size must be at most n_steps \* n_envs = 32"):
+        train(dataclasses.replace(PPO, batch_size=64), short, steps=100, arrangement=Dataflow(1, 2))
