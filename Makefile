@@ -23,7 +23,7 @@ train: $(VENV)/.ready
 	$(BIN)/actorrl train cartpole $(if $(STEPS),--steps $(STEPS)) $(ARGS)
 
 test: $(VENV)/.ready
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
 
 chaos: $(VENV)/.ready
 	$(BIN)/python -m pytest tests/chaos --chaos=$(or $(SECONDS),20) $(ARGS)

@@ -40,6 +40,14 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return True if "chaos" in collection_path.parts and config.getoption("--chaos") is None else None
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where two processes run the tests, one takes those of the runtime: many small waits, and systems they share."""
+    for item in items:
+        folder = item.path.relative_to(Path(__file__).parent).parts[0]
+        runtime = folder in ("actor", "conformance")
+        item.add_marker(pytest.mark.xdist_group("runtime" if runtime else f"{folder}/{item.path.name}"))
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
     """End the shared system of the conformance tests before the first test that does not run in it.

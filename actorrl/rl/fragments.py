@@ -27,7 +27,7 @@ class FragmentWindow:
 
     Args:
         length: T.
-        version: tells the version of the policy's weights; asked at the start of each fragment.
+        version: tells the version of the policy's weights; asked at the first step of each fragment.
     """
 
     vector = True
@@ -41,15 +41,17 @@ class FragmentWindow:
 
     def begin(self, lane: int, observation: Array, mask: Array | None) -> None:
         """A lane was reset: what it had begun is given up, since the step that broke it off never happened."""
-        self._open[lane] = _Open(self.length, observation, mask, self._version())
+        self._open[lane] = _Open(self.length, observation, mask)
 
     def add(self, lane: int, action: Array, extras: dict[str, Array], stepped: Stepped) -> None:
         """One step of a lane's k environments, from the observations before it by `action` [k, *a]."""
         fragment = self._open[lane]
+        if fragment.t == 0:
+            fragment.version = self._version()
         fragment.add(action, extras, stepped)
         if fragment.t == self.length:
             self._full.append(fragment.done())
-            self._open[lane] = _Open(self.length, stepped.observation, stepped.action_mask, self._version())
+            self._open[lane] = _Open(self.length, stepped.observation, stepped.action_mask)
 
     def take(self) -> list[Fragment] | None:
         """The fragments completed since the last call; None where there are none."""
@@ -62,9 +64,9 @@ class FragmentWindow:
 class _Open:
     """A fragment that is being filled."""
 
-    def __init__(self, length: int, observation: Array, mask: Array | None, version: int) -> None:
-        self.t = 0
-        self._length, self._version = length, version
+    def __init__(self, length: int, observation: Array, mask: Array | None) -> None:
+        self.t = self.version = 0
+        self._length = length
         k = len(observation)
         self._observation = np.empty((length + 1, *observation.shape), observation.dtype)
         self._observation[0] = observation
@@ -108,7 +110,7 @@ class _Open:
             "truncated": self._truncated,
             "final_observation": np.array([last for _, _, last, _ in self._final], dtype).reshape(-1, *shape),
             "final_index": np.array([(t, i) for t, i, _, _ in self._final], np.int64).reshape(-1, 2),
-            "version": np.array(self._version),
+            "version": np.array(self.version),
         }
         if self._mask is not None:
             fragment["action_mask"] = self._mask

@@ -186,6 +186,7 @@ class TrainerRole:
         self._steps = self._rounds = self._received = 0
         self._learning = self._over = False
         self._handed_out = 0
+        self._staleness = 0.0
         self._parts = recipe.build()
         self._updates = Updates(self._parts)
 
@@ -222,6 +223,9 @@ class TrainerRole:
         for explorer in sorted(self._left):
             whole = self._queues[explorer].popleft()
             self._parts.table.add(whole.fragments)
+            self._staleness = max(
+                (float(self._updates.count - fragment["version"]) for fragment in whole.fragments), default=0.0
+            )
             self._episodes += whole.episodes
             self._steps += whole.steps
             if whole.last:
@@ -233,7 +237,8 @@ class TrainerRole:
         steps, marks = self._steps, self._marks
         self._over = over = not self._left
         if steps >= self._next_row or over:
-            rows.append(Row(steps, self._episodes, {"dropped_episodes": 0.0, **self._updates.metrics(steps)}))
+            flow = {"staleness": self._staleness, "queue_depth": float(sum(map(len, self._queues)))}
+            rows.append(Row(steps, self._episodes, {"dropped_episodes": 0.0, **flow, **self._updates.metrics(steps)}))
             self._episodes = []
             self._next_row = steps - steps % marks.row + marks.row
         if steps >= self._next_snapshot or over:

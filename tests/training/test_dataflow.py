@@ -44,6 +44,7 @@ def test_one_explorer_in_step_is_the_plain_loop(engine: str):
     assert flow.metrics["steps"][-1] == alone.metrics["steps"][-1] == 500
     assert flow.metrics["episodes"][-1] == alone.metrics["episodes"][-1]
     assert_same(flow, alone)
+    assert np.nanmax(flow.metrics["staleness"]) == np.nanmax(flow.metrics["queue_depth"]) == 0
 
 
 def test_explorers_in_step_are_the_same_in_one_process_and_in_many():
@@ -58,7 +59,10 @@ def test_without_waiting_it_overshoots_by_less_than_a_fragment_of_each(config: A
     run = train(config, short, steps=1000, arrangement=Dataflow(2, 3, mode="async"))
 
     assert 1000 <= run.metrics["steps"][-1] < 1000 + 2 * 16 * 3
-    assert run.metrics["updates"][-1] >= 5
+    updates, rounds = run.metrics["updates"][-1], 1000 // (2 * 16 * 3)
+    assert updates >= 5
+    if not isinstance(config, ReinforceConfig):  # its episodes begin in one round and end in another
+        assert 0 < np.nanmax(run.metrics["staleness"]) <= updates / rounds, "a round of updates and no more"
 
 
 class Mortal(gymnasium.Wrapper[Any, Any, Any, Any]):
