@@ -31,7 +31,7 @@ def slow(engine: str, gate: Gate) -> Iterator[ActorRef[Where]]:
     stop(ref)
 
 
-@pytest.mark.parametrize("kind", [list, tuple, iter, lambda futures: (f for f in futures)], ids=str)
+@pytest.mark.parametrize("kind", [list, tuple, iter, lambda futures: (f for f in futures)], ids=["list", "tuple", "iter", "generator"])
 def test_fetch_of_an_iterable_is_a_list_in_order(account: ActorRef[Account], kind):
     assert fetch(kind([account.add(1) for _ in range(4)])) == [1, 2, 3, 4]
 
@@ -62,7 +62,7 @@ def test_a_cancelled_future_before_one_that_is_pending_is_raised_at_once(slow: A
     assert not running.done()
 
 
-@pytest.mark.parametrize("wrong", [5, None, "text", [5], object()], ids=str)
+@pytest.mark.parametrize("wrong", [5, None, "text", [5], object()], ids=["number", "None", "text", "list", "object"])
 def test_fetch_of_what_is_no_future_is_a_type_error(engine: str, wrong: object):
     with pytest.raises(TypeError):
         fetch(wrong)
