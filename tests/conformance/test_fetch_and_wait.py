@@ -31,7 +31,9 @@ def slow(engine: str, gate: Gate) -> Iterator[ActorRef[Where]]:
     stop(ref)
 
 
-@pytest.mark.parametrize("kind", [list, tuple, iter, lambda futures: (f for f in futures)], ids=["list", "tuple", "iter", "generator"])
+@pytest.mark.parametrize(
+    "kind", [list, tuple, iter, lambda futures: (f for f in futures)], ids=["list", "tuple", "iter", "generator"]
+)
 def test_fetch_of_an_iterable_is_a_list_in_order(account: ActorRef[Account], kind):
     assert fetch(kind([account.add(1) for _ in range(4)])) == [1, 2, 3, 4]
 
