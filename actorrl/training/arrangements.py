@@ -85,6 +85,12 @@ class Dataflow:
     """Seconds per environment after which a step of an explorer's environments that has not ended counts as a crash."""
     mode: str = "sync"
     """"sync": explorers and trainer take turns; "async": the next round is explored while this one is learned from."""
+    inference: str = "inline"
+    """"inline": each explorer has a copy of the policy. "served", by policy servers, is not built yet."""
+    policies: int = 1
+    """How many policy servers; not built yet."""
+    trainers: int = 1
+    """How many trainers; more than one are not built yet."""
 
     def __post_init__(self) -> None:
         for name in ("explorers", "environments_per_explorer"):
@@ -95,6 +101,11 @@ class Dataflow:
             raise ValueError(f"Dataflow(step_timeout=s): s must be more than 0 s, found {self.step_timeout!r}")
         if self.mode not in ("sync", "async"):
             raise ValueError(f'Dataflow(mode=...): expected "sync" or "async", found {self.mode!r}')
+        if (self.inference, self.policies, self.trainers) != ("inline", 1, 1):
+            raise NotImplementedError(
+                f'Dataflow: policy servers and several trainers are not built yet: use inference="inline", policies=1 '
+                f"and trainers=1, found {self.inference!r}, {self.policies!r} and {self.trainers!r}"
+            )
 
     @property
     def environments(self) -> int:

@@ -148,6 +148,8 @@ def test_a_trainer_that_dies_ends_the_run():
         (lambda: Dataflow(explorers=0), ValueError, r"Dataflow\(explorers=n\): n must be at least 1, found 0"),
         (lambda: Dataflow(mode="fast"), ValueError, 'expected "sync" or "async", found \'fast\''),
         (lambda: Dataflow(step_timeout=0), ValueError, "s must be more than 0 s, found 0"),
+        (lambda: Dataflow(inference="served"), NotImplementedError, "not built yet.*found 'served', 1 and 1"),
+        (lambda: Dataflow(trainers=2), NotImplementedError, "several trainers are not built yet"),
     ],
 )
 def test_what_cannot_be_is_refused(make: Any, error: type[Exception], message: str):
