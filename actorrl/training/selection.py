@@ -4,7 +4,7 @@ The Runner submits snapshots and calls `advance` beside training. A mean over 10
 far may be luck, and the best of many such means certainly is: a candidate plays 50 extra fresh episodes, and only
 those count.
 
-    snapshot ──► 10 episodes ── no worse than the best? ──► 50 fresh episodes ── no worse still? ──► best
+    snapshot ──► 10 episodes ── above the best? ──► 50 fresh episodes ── above the best? ──► best
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ class Selection:
         self._waiting: deque[Snapshot] = deque()
         self._audition: Audition | None = None
         self._first: Evaluation | None = None
+        self._last: Snapshot | None = None  # the one after which no other comes
         self._player: Player | None = None
         self.score = float("-inf")
         """The mean return of the best snapshot over its extra episodes."""
@@ -62,6 +63,7 @@ class Selection:
             self.skipped += 1
             return
         self._waiting.append(snapshot)
+        self._last = snapshot if last else None
 
     def advance(self) -> Verdict | None:
         """Play on for about 100 ms; a verdict when there is one."""
@@ -77,15 +79,19 @@ class Selection:
         result = self._audition.result
         assert result is not None and self._player is not None
         if self._first is None:
-            if result >= self.score:
+            if self._beats(result):
                 self._first = result
                 self._audition = self._evaluator.audition(self._player, self._plan.confirm, FREE_SECONDS)
                 return None
             return self._conclude(result, None)
         return self._conclude(self._first, result)
 
+    def _beats(self, result: Evaluation) -> bool:
+        """Whether it is better than the best; of equals only the last of all, which has learned most."""
+        return result > self.score or (result == self.score and self._waiting[0] is self._last)
+
     def _conclude(self, first: Evaluation, confirmed: Evaluation | None) -> Verdict:
-        best = confirmed is not None and confirmed >= self.score  # of equals the later has learned more
+        best = confirmed is not None and self._beats(confirmed)
         if best:
             self.score = float(confirmed)  # type: ignore[arg-type]
         self._audition = self._first = self._player = None
