@@ -17,13 +17,12 @@ class EpisodeWindow:
     """Collects the steps of every environment into fragments [T, 1] that end where their episode did.
 
     Args:
-        length: without meaning here; an episode is as long as it is.
         version: tells the version of the policy's weights; asked when an episode is over.
     """
 
     vector = True
 
-    def __init__(self, length: int = 0, version: Any = None) -> None:
+    def __init__(self, version: Any = None) -> None:
         self._version = version or (lambda: 0)
         self._now: dict[int, tuple[Array, Array | None]] = {}  # lane -> its observations and masks
         self._steps: dict[tuple[int, int], list[dict[str, Any]]] = {}

@@ -97,7 +97,3 @@ class Rollouts:
 
     def update_priorities(self, ids: Array, td: Array) -> None:
         """Rows have none."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """Nothing: what waits is of a policy that will have changed."""
-        return {}

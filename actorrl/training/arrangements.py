@@ -121,8 +121,8 @@ class Dataflow:
 ARRANGEMENTS: dict[str, type] = {"central": Central, "shared-replay": SharedReplay, "dataflow": Dataflow}
 
 
-def require_built(arrangement: Any, *, bare_agent: bool) -> None:
-    """Refuse what is no arrangement (TypeError), not for this agent (TypeError), or not built yet."""
+def require_fitting(arrangement: Any, *, bare_agent: bool) -> None:
+    """Refuse (TypeError) what is no arrangement, or none for this agent."""
     if arrangement is None or isinstance(arrangement, Central):
         return
     name = type(arrangement).__name__

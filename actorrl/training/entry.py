@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from actorrl.rl.seeding import agent_seed
-from actorrl.training.arrangements import Dataflow, SharedReplay, require_built
+from actorrl.training.arrangements import Dataflow, SharedReplay, require_fitting
 from actorrl.training.check import check_agent
 from actorrl.training.copies import copy_of
 from actorrl.training.dataflow import check_streamed
@@ -114,7 +114,7 @@ class Prepared:
 
 def prepare(experiment: Experiment, run_dir: str | Path | None = None) -> Prepared:
     """Check everything that can be checked before a run starts, and make its directory; the errors of `train`."""
-    require_built(experiment.arrangement, bare_agent=experiment.bare)
+    require_fitting(experiment.arrangement, bare_agent=experiment.bare)
     source = EnvironmentSource(experiment.env, experiment.wrappers)
     if experiment.arrangement is not None:
         source.makers(experiment.arrangement.environments)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -10,6 +11,17 @@ import numpy as np
 
 # Version 3 where gymnasium still has it.
 TAXI = min(name for name in gymnasium.registry if name.startswith("Taxi-"))
+
+
+def first_at(once: Path | None) -> bool:
+    """Whether this is the first process to come to the file `once`, which says so to the others; always for None."""
+    if once is None:
+        return True
+    try:
+        once.touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True
 
 
 class Recorder:

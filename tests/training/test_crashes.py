@@ -12,7 +12,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
-from small_agents import Counting, Recorder
+from small_agents import Counting, Recorder, first_at
 from strays import eventually
 
 from actorrl import Central, DQNConfig, System, actors, errors, startat, train
@@ -46,18 +46,9 @@ class Mortal(Counting):
 
     def step(self, action: Any) -> Any:
         self.made += 1
-        if self.made == self.at and self._mine():
+        if self.made == self.at and first_at(self.once):
             self.how()
         return super().step(action)
-
-    def _mine(self) -> bool:
-        if self.once is None:
-            return True
-        try:
-            self.once.touch(exist_ok=False)
-        except FileExistsError:
-            return False
-        return True
 
 
 def recorder() -> Recorder:

@@ -12,6 +12,7 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
+from small_agents import first_at
 from torch import nn
 
 from actorrl import A2CConfig, Dataflow, DQNConfig, ImpalaConfig, PPOConfig, ReinforceConfig, errors, train
@@ -74,18 +75,9 @@ class Mortal(gymnasium.Wrapper[Any, Any, Any, Any]):
 
     def step(self, action: Any) -> Any:
         self.made += 1
-        if self.made == self.at and self._mine():
+        if self.made == self.at and first_at(self.once):
             self.how()
         return super().step(action)
-
-    def _mine(self) -> bool:
-        if self.once is None:
-            return True
-        try:
-            self.once.touch(exist_ok=False)
-        except FileExistsError:
-            return False
-        return True
 
 
 def kill_me() -> None:

@@ -137,6 +137,20 @@ def test_a_candidate_becomes_best_only_after_fifty_fresh_episodes():
     assert float(verdicts[3].confirmed) == 16.5
 
 
+@pytest.mark.parametrize(("last", "best"), [(False, [True, False]), (True, [True, True])])
+def test_of_equally_good_ones_the_last_of_all_is_best(last, best):
+    selection = Selection(Scripted(20.0, 15.0, 15.0, 15.0), EvaluationPlan(), lambda snapshot: snapshot)
+    selection.submit(Snapshot(1, None, None), 0.0)
+    selection.submit(Snapshot(2, None, None), 0.0, last=last)
+
+    verdicts = []
+    while selection.busy:
+        if (verdict := selection.advance()) is not None:
+            verdicts.append(verdict)
+
+    assert [verdict.best for verdict in verdicts] == best
+
+
 def test_when_evaluation_eats_the_time_only_the_last_snapshot_is_judged(monkeypatch):
     monkeypatch.setattr(selection_module, "FREE_SECONDS", 1.0)
     selection = Selection(Scripted(), EvaluationPlan(), lambda snapshot: snapshot)
