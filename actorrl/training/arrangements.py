@@ -85,6 +85,10 @@ class Dataflow:
     """Seconds per environment after which a step of an explorer's environments that has not ended counts as a crash."""
     mode: str = "sync"
     """"sync": explorers and trainer take turns; "async": the next round is explored while this one is learned from."""
+    fragment_length: int = 16
+    """Steps of each environment per round, for agents that learn from a replay buffer; others have `n_steps`."""
+    epsilon_ladder: bool = False
+    """Whether explorer e of E has an ε of its own for good, 0.4^(1 + 7 e / (E - 1)), as in Ape-X."""
     inference: str = "inline"
     """"inline": each explorer has a copy of the policy. "served", by policy servers, is not built yet."""
     policies: int = 1
@@ -93,7 +97,7 @@ class Dataflow:
     """How many trainers; more than one are not built yet."""
 
     def __post_init__(self) -> None:
-        for name in ("explorers", "environments_per_explorer"):
+        for name in ("explorers", "environments_per_explorer", "fragment_length"):
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
                 raise ValueError(f"Dataflow({name}=n): n must be at least 1, found {value!r}")

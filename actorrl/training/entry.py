@@ -133,8 +133,6 @@ def _recipes(experiment: Experiment, source: EnvironmentSource) -> list[Recipe]:
     configs = experiment.trainees()
     if isinstance(experiment.arrangement, SharedReplay):
         check_shared(configs)
-    if isinstance(experiment.arrangement, Dataflow):
-        check_streamed(configs[0])
     recipes = [
         Recipe(config, False, observation_space, action_space, agent_seed(experiment.seed, j))
         for j, config in enumerate(configs)
@@ -142,6 +140,8 @@ def _recipes(experiment: Experiment, source: EnvironmentSource) -> list[Recipe]:
     agents = [recipe.build() for recipe in recipes]
     if isinstance(experiment.arrangement, SharedReplay):
         shared_table(agents, experiment.arrangement)  # refuses a limiter that would deadlock
+    if isinstance(experiment.arrangement, Dataflow):
+        check_streamed(configs[0], agents[0], experiment.arrangement)
     return recipes
 
 

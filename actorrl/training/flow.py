@@ -1,10 +1,10 @@
-"""What the Runner keeps busy of a `Dataflow`: its explorers and its trainer, and how far one may be ahead of the other.
+"""The Runner's side of a `Dataflow`: how far the trainer is, and whether its explorers are alive.
 
-    explorer e may begin a round while   rounds it has sent − rounds learned from ≤ lag
+    Runner ── reports() ──► Flow ── advance(allowed) ──► trainer       asked again every 50 ms, between its slices
+                                 ── process() ─────────► explorers     one that died begins again; one that hangs dies
 
-With a lag of 0 they take turns (sync): every round is of the newest weights. With 1 the next round is explored while
-this one is learned from (async): nothing waits, and what is learned from is one round old at most. That is all the
-difference.
+Explorers and trainer do not wait for it: they tell each other what there is to do. Inline they run when they are asked,
+and the leave to go on is given round by round.
 """
 
 from __future__ import annotations
@@ -19,14 +19,17 @@ from typing import Any
 from actorrl.actor import Future, fetch, kill
 from actorrl.errors import ActorDied
 from actorrl.training.arrangements import Dataflow
-from actorrl.training.dataflow import Explored, Learned, Parameters
 from actorrl.training.remote_lanes import HANGS
 from actorrl.training.roles import Report
+from actorrl.training.rounds import Learned, Leave
 
 __all__ = ["Flow"]
 
 CRASHES = 20
 """So often may the explorers of a run crash."""
+PULSE = 0.05
+"""Seconds from one question to the next."""
+FOREVER = 1 << 62
 
 
 class _Exploring:
@@ -34,21 +37,21 @@ class _Exploring:
 
     def __init__(self, ref: Any) -> None:
         self.ref = ref
-        self.slice: Future[Any] | None = None
+        self.question: Future[Any] | None = None
         self.asked = 0.0  # when
         self.pid: int | None = None  # None until its environments are made
-        self.sent = self.before = 0  # rounds: in all, and those of incarnations that have died
         self.crashes = self.hangs = 0  # the latter in a row
-        self.finished = False
+        self.killed = False  # because it hung
 
 
 class Flow:
-    """Keeps a slice in flight of each explorer that may explore, and of the trainer where there is something to learn.
+    """Looks after the explorers and the trainer of a run.
 
     Args:
         trainer: ref to a `TrainerRole`.
         explorers: refs to `ExplorerRole`s, which start again when they die.
         arrangement: says how far explorers may be ahead, and how long a step may take.
+        inline: whether they all live in this process.
 
     Raises (from `reports`):
         RuntimeError: an explorer crashed or hung again and again; and whatever explorers and trainer raise.
@@ -56,74 +59,76 @@ class Flow:
 
     number = 0
 
-    def __init__(self, trainer: Any, explorers: Sequence[Any], arrangement: Dataflow) -> None:
+    def __init__(self, trainer: Any, explorers: Sequence[Any], arrangement: Dataflow, *, inline: bool) -> None:
         self._trainer, self._explorers = trainer, [_Exploring(ref) for ref in explorers]
-        self._lag, self._k = arrangement.lag, arrangement.environments_per_explorer
+        self._k, self._inline = arrangement.environments_per_explorer, inline
         self._patience = arrangement.step_timeout * self._k
-        self._learning: Future[Learned] | None = None
-        self._learned = self._received = 0
-        self._pending = False
-        self._parameters: Parameters | None = None
+        self._ahead = 1 + arrangement.lag if inline else FOREVER
+        self._rounds = 0
+        self._question: Future[Learned] | None = None
+        self._asked = 0.0
         self._incidents: list[str] = []
         self.over = False
+        trainer.connect.tell(list(explorers))
 
     def fill(self) -> None:
-        """Ask for the next slice of whoever is idle and may work."""
+        """Ask how it is going, where nothing is asked and it is time to."""
+        now = time.monotonic()
+        if now - self._asked < PULSE and not self._inline:
+            return
+        self._asked = now
+        if self._question is None:
+            self._question = self._trainer.advance(self._rounds + self._ahead)
         for one in self._explorers:
-            if one.slice is None and not one.finished and one.sent - self._learned <= self._lag:
-                self._ask(one, one.ref.process() if one.pid is None else one.ref.advance(self._parameters))
-        something = self._pending or sum(one.sent for one in self._explorers) > self._received
-        if self._learning is None and (something or all(one.slice is None for one in self._explorers)):
-            self._learning = self._trainer.advance()
+            if one.question is None:
+                one.question, one.asked = one.ref.process(), now
 
     def waiting(self) -> list[Future[Any]]:
-        """The slices in flight."""
-        slices = [one.slice for one in self._explorers if one.slice is not None]
-        return slices if self._learning is None else [*slices, self._learning]
+        """What the Runner may wait for."""
+        questions = [self._question, *(one.question for one in self._explorers)]
+        return [question for question in questions if question is not None]
 
     def reports(self) -> list[Report]:
-        """Take the slices that are done; the trainer's reports."""
+        """What the trainer has learned since it was last asked; notices explorers that died, hang or failed."""
         for e, one in enumerate(self._explorers):
-            if one.slice is not None and one.slice.done():
-                self._explored(e, one, one.slice)
-            elif one.slice is not None and one.pid is not None and time.monotonic() - one.asked > self._patience:
-                self._give_up(e, one, one.pid)
-        if self._learning is None or not self._learning.done():
+            if one.question is not None and one.question.done():
+                self._answered(e, one, one.question)
+            elif one.question is not None and one.pid is not None and not one.killed:
+                if time.monotonic() - one.asked > self._patience:
+                    self._give_up(e, one, one.pid)
+        if self._question is None or not self._question.done():
             return []
-        learned = fetch(self._learning)
-        self._learning = None
-        self._learned, self._received, self._pending = learned.rounds, learned.received, learned.pending
-        self._parameters = learned.parameters or self._parameters
-        self.over = learned.report.done
+        learned = fetch(self._question)
+        self._question, self._rounds, self.over = None, learned.rounds, learned.report.done
         incidents, self._incidents = tuple(self._incidents), []
         dropped = self._k * sum(one.crashes for one in self._explorers)
         for row in learned.report.rows:
             row.figures["dropped_episodes"] = float(dropped)
         return [learned.report._replace(incidents=incidents, dropped=dropped)]
 
-    def _ask(self, one: _Exploring, future: Future[Any]) -> None:
-        one.slice, one.asked = future, time.monotonic()
-
-    def _explored(self, e: int, one: _Exploring, future: Future[Any]) -> None:
-        one.slice = None
+    def _answered(self, e: int, one: _Exploring, question: Future[Any]) -> None:
+        one.question = None
         try:
-            answer = fetch(future)
+            pid = fetch(question)
         except ActorDied as error:
-            self._died(e, one, error)
+            if one.pid is not None:
+                self._died(e, one, f": {error}")
             return
-        if isinstance(answer, Explored):
-            one.sent, one.finished, one.pid, one.hangs = one.before + answer.rounds, answer.over, answer.pid, 0
-            return
-        one.pid = answer  # its environments are made
-        if one.crashes:
-            self._ask(one, one.ref.begin_again(one.crashes, one.sent, self._parameters))
+        if one.pid is None:  # its environments are made
+            one.pid = pid
+            leave = fetch(self._trainer.rejoin(e)) if one.crashes else Leave(0, None, 0)
+            one.ref.begin.tell(one.crashes, leave)
+        elif pid != one.pid:  # it died between two questions
+            self._died(e, one, "")
+        elif time.monotonic() - one.asked < self._patience:
+            one.hangs = 0
 
-    def _died(self, e: int, one: _Exploring, error: ActorDied) -> None:
+    def _died(self, e: int, one: _Exploring, how: str) -> None:
         one.crashes += 1
-        one.pid, one.before = None, one.sent
+        one.pid, one.killed = None, False
         if sum(each.crashes for each in self._explorers) > CRASHES:
-            raise RuntimeError(f"explorers died {CRASHES + 1} times; the last was {e}: {error}") from error
-        self._incidents.append(f"explorer {e} of {len(self._explorers)} died and starts again: {error}")
+            raise RuntimeError(f"explorers died {CRASHES + 1} times; the last was {e}{how or ', the log says of what'}")
+        self._incidents.append(f"explorer {e} of {len(self._explorers)} died and starts again{how}")
 
     def _give_up(self, e: int, one: _Exploring, pid: int) -> None:
         one.hangs += 1
@@ -134,7 +139,7 @@ class Flow:
         if pid == os.getpid() or one.hangs >= HANGS:
             kill(one.ref)  # the next would be no better
             raise RuntimeError(f"{text}; slower environments need a larger one: step_timeout=...")
-        one.asked = time.monotonic()
+        one.killed = True
         self._incidents.append(f"{text}: its process was killed")
         with contextlib.suppress(ProcessLookupError):  # dead by itself
             os.kill(pid, signal.SIGKILL)  # its death is told by the call, and it is started again

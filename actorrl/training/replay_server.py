@@ -47,6 +47,10 @@ class ReplayServer:
                 f"agents that share a table add rows of one layout: the first adds {self._layout}, another {layout}"
             )
 
+    def layout(self) -> np.dtype | None:
+        """Of the rows; None before anybody has joined."""
+        return self._layout
+
     def add(self, data: Array) -> bool:
         """Rows as bytes. Whether the limiter let them in."""
         assert self._layout is not None
@@ -103,6 +107,7 @@ class RemoteTable:
         agent: which of the agents this is the end of.
         gamma: put in place of the discount that the row's own agent used, where rows are of single steps; None where
             all discount alike.
+        adds: whether this agent adds rows itself, rather than others for it.
     """
 
     def __init__(
@@ -113,7 +118,9 @@ class RemoteTable:
         paced: bool = False,
         agent: int = 0,
         gamma: float | None = None,
+        adds: bool = True,
     ) -> None:
+        self._adds = adds
         self._server: Any = server
         self._agent = agent
         self._prioritized, self.paced, self._gamma = prioritized, paced, gamma
@@ -146,6 +153,11 @@ class RemoteTable:
             data = _bytes(self._taken(CHUNK))
             self._adding = data, self._server.add(data)
 
+    def flush(self) -> None:
+        """What waits leaves now; returns when it is in the table."""
+        self._send()
+        fetch(self._server.layout())
+
     def finish(self) -> None:
         """No more will be added or sampled: what waits leaves now."""
         self._send()
@@ -176,9 +188,9 @@ class RemoteTable:
     def sample(self, n: int) -> Sample | None:
         """The batch that was asked for when the last one was taken; and the next one is asked for.
 
-        None before this agent has added rows of its own, whatever there is of others.
+        None before any rows have been added, and for one that adds itself before its own have.
         """
-        if self._layout is None:
+        if self._layout is None and (self._adds or not self._told()):
             return None
         self._send()
         asked = self._asked
@@ -201,6 +213,11 @@ class RemoteTable:
             return Sample(batch)
         ids = np.frombuffer(data, _ID, n, at)
         return Sample(batch, ids, np.frombuffer(data, _WEIGHT, n, at + n * _ID.itemsize))
+
+    def _told(self) -> bool:
+        """Ask for the layout of others' rows; whether there are any."""
+        self._layout = fetch(self._server.layout())
+        return self._layout is not None
 
     def update_priorities(self, ids: Array, td: Array) -> None:
         """TD errors of sampled rows, told to the table."""

@@ -18,7 +18,7 @@ import numpy as np
 
 from actorrl.actor import Future, fetch, wait
 from actorrl.training import checkpoints
-from actorrl.training.flow import Flow
+from actorrl.training.flow import PULSE, Flow
 from actorrl.training.merging import Merged, Merger
 from actorrl.training.progress import ProgressLine, duration
 from actorrl.training.roles import Report, Snapshot
@@ -88,7 +88,9 @@ class Runner:
                     one.fill()
                 judging = self._beside and self._selection.busy
                 waiting = [future for one in busy for future in one.waiting()]
-                if not judging and not any(future.done() for future in waiting):
+                if not judging and not waiting:
+                    time.sleep(PULSE)
+                elif not judging and not any(future.done() for future in waiting):
                     wait(waiting, timeout=PATIENCE)
                 for one in busy:
                     for report in one.reports():

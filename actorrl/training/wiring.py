@@ -21,7 +21,6 @@ from actorrl.training.arrangements import Central, Dataflow, SharedReplay
 from actorrl.training.central import wired_agent
 from actorrl.training.dataflow import wired_dataflow
 from actorrl.training.environment_source import EnvironmentSource
-from actorrl.training.flow import Flow
 from actorrl.training.roles import AgentRole, InlineRef, Marks, Recipe
 from actorrl.training.shared_replay import wired_agents
 
@@ -53,8 +52,9 @@ def wired(
             with wired_agents(arrangement, recipes, source, marks) as roles:
                 yield roles
         elif isinstance(arrangement, Dataflow):
-            with wired_dataflow(arrangement, recipes[0], source, marks[0]) as (trainer, explorers):
-                yield [Flow(trainer, explorers, arrangement)]
+            inline = engine == "inline"
+            with wired_dataflow(arrangement, recipes[0], source, marks[0], inline=inline) as flow:
+                yield [flow]
         else:
             with wired_agent(arrangement, recipes[0], source, marks[0]) as role:
                 yield [role]

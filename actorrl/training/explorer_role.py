@@ -1,0 +1,178 @@
+"""The explorer of a `Dataflow`: steps a vector of environments, and sends what happened to its trainer round by round.
+
+    take(parameters, until) ──► slices of about 100 ms ──► trainer.add(number, Round) ── until as many have been sent
+                                     └─ explore() to itself, between two slices of a round
+
+It waits for nobody: what it may do, the trainer's `take` says, and between two slices whatever was sent to it is
+heard. dataflow.py wires it.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from actorrl.actor import current
+from actorrl.rl.environments import LocalEnvironments
+from actorrl.rl.explorer import SLICE_SECONDS, Explorer
+from actorrl.rl.lanes import InlineLanes
+from actorrl.rl.nouns import Array
+from actorrl.rl.seeding import EXPLORER, generator, seed_after, sequence
+from actorrl.rl.tracks import Episode
+from actorrl.rl.windows import NStepWindow
+from actorrl.training.copies import OwnRandomness
+from actorrl.training.roles import Recipe
+from actorrl.training.rounds import Leave, Parameters, Round
+
+__all__ = ["ExplorerRole"]
+
+
+class ExplorerRole:
+    """Steps k environments with a copy of the policy.
+
+    Args:
+        recipe: of the agent.
+        makers: of the k environments, with `seeds` for their first reset.
+        number: which explorer this is.
+        trainer: gets `add(number, Round)`.
+        length: steps of each environment per round.
+        limit: environment steps in all.
+        table: where rows go, for agents that learn from a replay buffer; what they learn from goes to the trainer
+            where None.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        makers: Sequence[Callable[[], gymnasium.Env]],
+        seeds: Sequence[int],
+        number: int,
+        trainer: Any,
+        length: int,
+        limit: int,
+        table: Any = None,
+    ) -> None:
+        self._randomness = OwnRandomness(sequence(recipe.seed, EXPLORER, number))
+        self._recipe, self._number, self._trainer, self._limit = recipe, number, trainer, limit
+        self._seeds, self._table = list(seeds), table
+        self._round = length * len(makers)
+        self._fragments: list[Any] = []
+        self._episodes: list[Episode] = []
+        self._sent = self._until = self._done = 0  # rounds, rounds, and steps of the round so far
+        self._version = 0
+        self._over = self._called = False
+        self._failure: Exception | None = None
+        self._newest: Parameters | None = None
+        self._explorer: Explorer | None = None  # until it is told to begin
+        with self._randomness:
+            self._environments = LocalEnvironments(makers, encode=recipe.encoder())
+
+    # -- what it is told ---------------------------------------------------------------------------
+
+    def process(self) -> int:
+        """Its process's id. That it answers says that its environments are made. Raises what it has failed of."""
+        if self._failure is not None:
+            raise self._failure
+        return os.getpid()
+
+    def begin(self, crashes: int, leave: Leave) -> None:
+        """Start; after so many crashes with other seeds than those that led to the last one."""
+        seeds, seed = self._seeds, self._recipe.seed
+        if crashes:
+            seeds, seed = [seed_after(one, crashes) for one in seeds], seed_after(seed, crashes)
+        self._sent = leave.rounds
+        with self._kept(), self._randomness:
+            parts = self._recipe.build()
+            streamed = self._table is None
+            window = parts.table.window if streamed else NStepWindow(parts.n_steps, parts.gamma)  # type: ignore[attr-defined]
+            lanes = InlineLanes([self._environments], seeds)
+            self._explorer = Explorer(
+                lanes,
+                parts.policy,
+                self if streamed else self._table,
+                self,
+                seed=generator(seed, EXPLORER, self._number),
+                window=window,
+                limit=max(1, self._limit - leave.rounds * self._round),
+            )
+        self.take(leave.parameters, leave.until)
+
+    def take(self, parameters: Parameters | None, until: int) -> None:
+        """Weights for the rounds that begin from now on, and how many rounds may be sent in all."""
+        self._newest = parameters or self._newest
+        self._until = max(self._until, until)
+        if not self._called:
+            self._go_on()
+
+    def explore(self) -> None:
+        """The next slice; its own message to itself."""
+        self._called = False
+        self._go_on()
+
+    def on_stop(self) -> None:
+        """Close the environments when the actor ends."""
+        self._environments.close()
+
+    # -- what the Explorer asks of it --------------------------------------------------------------
+
+    def add(self, fragments: list[Any]) -> None:
+        """The Explorer's sink: keep fragments until the round is over."""
+        self._fragments += fragments
+
+    def newer_than(self, version: int) -> tuple[dict[str, Array], int] | None:
+        """The Explorer's parameters: another version only where a round begins."""
+        newest = self._newest
+        return newest if newest is not None and not self._done and newest.version > version else None
+
+    # -- what it does ------------------------------------------------------------------------------
+
+    def _go_on(self) -> None:
+        if not self._may():
+            return
+        with self._kept(), self._randomness:
+            self._slice()
+        if self._may():
+            self._called = True
+            current().explore.tell()
+
+    def _may(self) -> bool:
+        ready = self._explorer is not None and self._failure is None and not self._over
+        return ready and (self._done > 0 or self._sent < self._until)
+
+    @contextmanager
+    def _kept(self) -> Iterator[None]:
+        """Keep an error for whoever asks how it is going: nobody waits for the answer to a tell."""
+        try:
+            yield
+        except Exception as error:
+            self._failure = error
+
+    def _slice(self) -> None:
+        """Explore for about 100 ms, or to the end of a round."""
+        explorer = self._explorer
+        assert explorer is not None
+        deadline = time.perf_counter() + SLICE_SECONDS
+        if not self._done and self._newest is not None:
+            self._version = self._newest.version
+        while time.perf_counter() < deadline:
+            progress = explorer.advance(self._round - self._done)
+            self._done += progress.steps
+            self._episodes += progress.episodes
+            self._over = explorer.steps >= (explorer.limit or 0)
+            if self._done >= self._round or self._over:
+                self._send()
+                return
+
+    def _send(self) -> None:
+        if self._table is not None:
+            self._table.flush()
+        whole = Round(self._sent, self._fragments, self._episodes, self._done, self._over, self._version)
+        self._fragments, self._episodes, self._done = [], [], 0
+        self._sent += 1
+        self._trainer.add.tell(self._number, whole)
