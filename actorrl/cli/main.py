@@ -1,7 +1,8 @@
-"""The command `actorrl`: train, evaluate, list, show. `python -m actorrl` and the installed script call `main`.
+"""The command `actorrl`: train, evaluate, plot, list, show. `python -m actorrl` and the installed script call `main`.
 
     actorrl train PRESET|FILE.yaml [--seed N] [--run-dir DIR] [--steps N] [--any.key value ...]
     actorrl evaluate RUN_DIR [--episodes 100] [--which best|final] [--render] [--trust]
+    actorrl plot RUN_DIR... [--out FILE.png] [--metric COLUMN] [--against steps|seconds]
     actorrl list
     actorrl show PRESET
 
@@ -11,21 +12,17 @@ after Ctrl-C.
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+
+from actorrl.cli.parser import Parser as _Parser
+from actorrl.cli.parser import parsed as _parsed
 
 COMMANDS = ("train", "evaluate", "resume", "plot", "list", "show")
 EXPECTED = (ValueError, TypeError, LookupError, OSError, NotImplementedError, ImportError)
 INTERRUPTED = 130
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise ValueError(f"{message} (see {self.prog} --help)")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -66,24 +63,11 @@ def _dispatch(arguments: list[str]) -> int:
         "evaluate": evaluate,
         "list": list_presets,
         "show": show,
+        "plot": plot,
     }
     if command not in run:
         raise NotImplementedError(f"{command} is not built yet")
     return run[command](rest)
-
-
-def _parsed(parser: argparse.ArgumentParser, arguments: list[str]) -> tuple[argparse.Namespace, dict[str, Any]]:
-    """argparse's view of the arguments, and every option it does not know."""
-    from actorrl.cli.options import split
-
-    known = {
-        option.lstrip("-"): action.nargs != 0
-        for action in parser._actions
-        for option in action.option_strings
-        if option.startswith("--")
-    }
-    rest, others = split(arguments, known)
-    return parser.parse_args(rest), others
 
 
 def train(arguments: list[str]) -> int:
@@ -169,6 +153,13 @@ def list_presets(arguments: list[str]) -> int:
         console.width = 200
     console.print(table)
     return 0
+
+
+def plot(arguments: list[str]) -> int:
+    """`actorrl plot`: one run's curve, or several runs in one picture."""
+    from actorrl.cli import watching
+
+    return watching.plot(arguments)
 
 
 def show(arguments: list[str]) -> int:

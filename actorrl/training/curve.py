@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from actorrl.training.run_directory import Metrics, RunDirectory
+from actorrl.training.views import captions
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -30,6 +33,13 @@ def draw(metrics: Mapping[str, Array], title: str, subtitle: str = "") -> Figure
     if len(steps):
         axes.set_xlim(0, steps[-1] * 1.02)
     return figure
+
+
+def of_run(path: str | Path, environment: str | None = None) -> Figure:
+    """The figure of a run directory; `environment` is what to call its environment, where config.yaml does not say."""
+    directory = RunDirectory.existing(path)
+    metrics = Metrics.read(directory.path / "metrics.csv").arrays()
+    return draw(metrics, *captions.title(directory.read_config(), environment))
 
 
 def smoothed(values: Array) -> Array:

@@ -15,7 +15,6 @@ from actorrl.rl.adapters import StepAgent
 from actorrl.rl.seeding import agent_seed
 from actorrl.rl.spaces import Encoder, as_action
 from actorrl.training import checkpoints, curve
-from actorrl.training.arrangements import ARRANGEMENTS
 from actorrl.training.copies import copy_of
 from actorrl.training.environment_source import EnvironmentSource
 from actorrl.training.evaluation import CLOSING, Evaluation, Evaluator, Player
@@ -127,18 +126,7 @@ class Run:
     def plot(self) -> Path:
         """Draw the learning curve into curve.png again; its path."""
         path = self.directory / "curve.png"
-        arrangement, env = self.config["arrangement"], self._source.name
-        placed = "one process"
-        if arrangement is not None:
-            name = ARRANGEMENTS[arrangement["name"]].__name__ if arrangement["name"] in ARRANGEMENTS else "arrangement"
-            many = f"{len(self._recipes)} agents, " if len(self._recipes) > 1 else ""
-            placed = f"{name}, {many}{arrangement.get('environments')} environments"
-            if "explorers" in arrangement:
-                explorers, each = arrangement["explorers"], arrangement["environments_per_explorer"]
-                placed = f"{name} {arrangement['mode']}, {explorers} explorers with {each} environments each"
-        agent = type(self._recipe.agent).__name__.removesuffix("Config")
-        title, subtitle = f"{agent} on {env}", f"{placed} · seed {self.config['seed']}"
-        curve.save(curve.draw(self.metrics, title, subtitle), path)
+        curve.save(curve.of_run(self.directory, self._source.name), path)
         return path
 
     def _player(self, which: str | int) -> Player:

@@ -120,7 +120,7 @@ def test_show_prints_a_preset_that_train_takes_with_every_value(capfd):
         (["evaluate", "nowhere", "--episode", "3"], "did you mean '--episodes'"),
         (["evaluate", "nowhere", "--which", "worst"], "worst"),
         (["resume", "nowhere"], "resume is not built yet"),
-        (["plot", "nowhere"], "plot is not built yet"),
+        (["plot", "nowhere"], "nowhere is not a run directory"),
         (["trian", "cartpole"], "did you mean 'train'"),
         (["show", "cartpol"], "did you mean 'cartpole'"),
     ],

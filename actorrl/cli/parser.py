@@ -1,0 +1,30 @@
+"""How the commands read their arguments: argparse, with errors that `main` words, and options that no parser knows."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any, NoReturn
+
+__all__ = ["Parser", "parsed"]
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse, whose errors are ValueErrors."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise what is wrong, and where to read more."""
+        raise ValueError(f"{message} (see {self.prog} --help)")
+
+
+def parsed(parser: argparse.ArgumentParser, arguments: list[str]) -> tuple[argparse.Namespace, dict[str, Any]]:
+    """argparse's view of the arguments, and every option it does not know."""
+    from actorrl.cli.options import split
+
+    known = {
+        option.lstrip("-"): action.nargs != 0
+        for action in parser._actions
+        for option in action.option_strings
+        if option.startswith("--")
+    }
+    rest, others = split(arguments, known)
+    return parser.parse_args(rest), others
