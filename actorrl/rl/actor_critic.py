@@ -98,6 +98,11 @@ class Trained:
         loss.backward(inputs=[p for p in self.module.parameters() if p.requires_grad])
         self.adam.step(learning_rate)
 
+    @property
+    def gradient_norm(self) -> float:
+        """The norm of the last gradient, as of all parameters in a row."""
+        return self.flat.gradient.norm().item()
+
     def state_dict(self) -> dict[str, Any]:
         """Weights and moments, as copies."""
         adam = {f"adam.{name}": value for name, value in self.adam.state_dict().items()}

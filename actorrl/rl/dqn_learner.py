@@ -137,6 +137,11 @@ class DQNLearner:
         self.__init__(*state["build"])  # type: ignore[misc]
         self.load_state_dict(state["state"])
 
+    @property
+    def networks(self) -> dict[str, nn.Module]:
+        """The network that is trained, to look at."""
+        return {"q": self._online}
+
     def get_weights(self) -> dict[str, Array]:
         """Views of the live weights by name: copy what you keep. The target's are under "average.", where it is one."""
         return self._weights

@@ -197,6 +197,16 @@ class FragmentLearner:
         outputs = self._module.actor(rows["observation"])
         return likelihood(self._head, outputs, self._module.log_std, rows["drawn"], rows.get("action_mask"))
 
+    @property
+    def networks(self) -> dict[str, nn.Module]:
+        """The networks that are trained, to look at."""
+        return {"actor": self._module.actor, "critic": self._module.critic}
+
+    def value(self, observations: Array) -> Array:
+        """V float32 [B] of observations [B, *o], as the value function sees them now."""
+        with torch.no_grad():
+            return self._value(self._seen(observations), 1)
+
     def get_weights(self) -> dict[str, Array]:
         """Views of the actor's live weights by name, and what a `StochasticPolicy` needs beside them."""
         weights = dict(self._weights)

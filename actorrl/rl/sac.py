@@ -161,6 +161,7 @@ class SACLearner:
         if self._updates % METRICS_EVERY:
             return Updated({}, td)
         figures = {"loss": critics.item(), "actor_loss": actor.item(), "q": q.mean().item(), "ent_coef": alpha}
+        figures |= {"grad_norm": self._critics.gradient_norm, "actor_grad_norm": self._actor.gradient_norm}
         entropy = -log_prob.mean().item()
         return Updated({**figures, "entropy": entropy, "td": float(np.abs(td).mean()), "learning_rate": rate}, td)
 
@@ -169,6 +170,17 @@ class SACLearner:
         action, log_prob = self._act(rows["observation_next"])
         q = self._slow.module(rows["observation_next"], action)
         return soft_target(rows["reward"] * self._config.reward_scale, rows["discount"], q, log_prob, alpha)
+
+    @property
+    def networks(self) -> dict[str, nn.Module]:
+        """The networks that are trained, to look at."""
+        return {"actor": self._actor.module, "critics": self._critics.module}
+
+    def value(self, observations: Array, actions: Array) -> Array:
+        """The lesser critic's Q float32 [B] of observations [B, *o] and actions [B, *a] as environments take them."""
+        with torch.no_grad():
+            action = torch.from_numpy(self._scale.into(actions))
+            return self._critics.module(torch.from_numpy(observations), action).min(0).values.numpy()
 
     def get_weights(self) -> dict[str, Array]:
         """Views of the actor's live weights by name: copy what you keep."""

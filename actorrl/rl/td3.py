@@ -140,12 +140,12 @@ class TD3Learner:
             self._actor.descend(actor, rate)
             self._slow_actor.follow(self._actor, config.tau)
             self._slow_critics.follow(self._critics, config.tau)
-            self._figures = {"actor_loss": actor.item()}
+            self._figures = {"actor_loss": actor.item(), "actor_grad_norm": self._actor.gradient_norm}
         td = (target - q.detach().mean(0)).numpy()
         if self._updates % METRICS_EVERY:
             return Updated({}, td)
         figures = {"loss": critics.item(), "q": q.mean().item(), "td": float(np.abs(td).mean()), "learning_rate": rate}
-        return Updated({**figures, **self._figures}, td)
+        return Updated({**figures, "grad_norm": self._critics.gradient_norm, **self._figures}, td)
 
     @torch.no_grad()
     def _targets(self, rows: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -155,6 +155,17 @@ class TD3Learner:
         action = smoothed(action, noise, config.target_policy_noise, config.target_noise_clip)
         q = self._slow_critics.module(observation, action)
         return clipped_target(rows["reward"] * config.reward_scale, rows["discount"], q)
+
+    @property
+    def networks(self) -> dict[str, nn.Module]:
+        """The networks that are trained, to look at."""
+        return {"actor": self._actor.module, "critics": self._critics.module}
+
+    def value(self, observations: Array, actions: Array) -> Array:
+        """The lesser critic's Q float32 [B] of observations [B, *o] and actions [B, *a] as environments take them."""
+        with torch.no_grad():
+            action = torch.from_numpy(self._scale.into(actions))
+            return self._critics.module(torch.from_numpy(observations), action).min(0).values.numpy()
 
     def get_weights(self) -> dict[str, Array]:
         """Views of the actor's live weights by name: copy what you keep."""

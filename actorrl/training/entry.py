@@ -103,7 +103,7 @@ class Prepared:
             _announce(progress, self)
             selection = Selection(evaluator, experiment.evaluation, lambda one: _player(recipes[one.agent], one))
             inline = experiment.arrangement is None or experiment.engine == "inline"
-            where = {"beside": source.copies, "inline": inline}
+            where: dict[str, Any] = {"beside": source.copies, "inline": inline, "recipe": recipes[0]}
             runner = Runner(self.directory, selection, progress, total=total, agents=agents, **where)
             with wired(experiment.arrangement, experiment.engine, recipes, source, marks) as roles:
                 runner.run(roles)

@@ -21,9 +21,10 @@ from actorrl.training import checkpoints
 from actorrl.training.flow import PULSE, Flow
 from actorrl.training.merging import Merged, Merger
 from actorrl.training.progress import ProgressLine, duration
-from actorrl.training.roles import Report, Snapshot
+from actorrl.training.roles import Recipe, Report, Snapshot
 from actorrl.training.run_directory import Metrics, RunDirectory
 from actorrl.training.selection import Selection, Verdict
+from actorrl.training.views.board import Board
 
 PATIENCE = 0.5  # seconds; then it is asked again whether something hangs
 IN_FLIGHT = 2  # slices: one running, one queued, so that a checkpoint or a question gets in between
@@ -37,6 +38,7 @@ class Runner:
         agents: how many there are.
         beside: whether snapshots may be judged while training runs (not where there is only one environment).
         inline: whether the role runs in this process, so that it waits while snapshots are judged.
+        recipe: of the (first) agent, whose network TensorBoard shows; None for no such picture.
     """
 
     def __init__(
@@ -49,11 +51,12 @@ class Runner:
         agents: int = 1,
         beside: bool = True,
         inline: bool = False,
+        recipe: Recipe | None = None,
     ) -> None:
         self._directory, self._selection, self._progress = directory, selection, progress
         self._beside, self._inline, self._total = beside, inline, total
         self.metrics = Metrics(directory.path / "metrics.csv")
-        self._board = _Board(directory)
+        self._board = Board(directory, recipe)
         self._returns: deque[float] = deque(maxlen=100)
         self._episodes = 0
         self._steps_before, self._seconds_before = 0, 0.0
@@ -122,6 +125,7 @@ class Runner:
         for number, snapshot in self.finals.items() if self._many else ():
             checkpoints.save(self._directory.agent(number), snapshot, agent=number)
         self.metrics.write()
+        self._board.graph()
         self._board.close()
 
     @property
@@ -149,6 +153,7 @@ class Runner:
                 self._book(whole)
         for snapshot in report.snapshots:
             checkpoints.save(self._directory.checkpoint("latest"), snapshot, **self._whose(snapshot))
+            self._board.weights(snapshot, self._whose(snapshot).get("agent"))
             last = report.done and snapshot is report.snapshots[-1]
             if last:
                 self.finals[number] = snapshot
@@ -198,7 +203,7 @@ class Runner:
             about = {"mean_return": verdict.confirmed.mean, **self._whose(verdict.snapshot)}
             checkpoints.save(best, verdict.snapshot, **about)
         self.metrics.put(steps, values)
-        self._board.write(steps, values)
+        self._board.write(steps, {**values, "evaluation_length": float(evaluation.lengths.mean())})
         if verdict.confirmed is not None or not self._many:  # of several agents only what might have been the best
             said = _said(verdict, self._many)
             self._progress.say(said, style="green" if verdict.best else "bright_black")
@@ -242,24 +247,3 @@ def _said(verdict: Verdict, many: bool) -> str:
         fresh = f"{verdict.confirmed.mean:.1f} over {len(verdict.confirmed.returns)} fresh episodes"
         line += f"   {'new best' if verdict.best else 'not confirmed'}: {fresh}"
     return line
-
-
-class _Board:
-    """TensorBoard's files, with a tag per column; opened when there is something to write."""
-
-    def __init__(self, directory: RunDirectory) -> None:
-        self._path = str(directory.path / "tensorboard")
-        self._writer: Any = None
-
-    def write(self, steps: int, values: dict[str, float]) -> None:
-        if self._writer is None:
-            from torch.utils.tensorboard import SummaryWriter
-
-            self._writer = SummaryWriter(self._path)
-        for name, value in values.items():
-            group = "evaluation" if name.startswith(("evaluation", "best")) else "train"
-            self._writer.add_scalar(f"{group}/{name}", value, steps)
-
-    def close(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
