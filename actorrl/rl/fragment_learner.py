@@ -24,6 +24,7 @@ from actorrl.rl.likelihoods import Likelihood, likelihood
 from actorrl.rl.moments import CLIP, DiscountedReturns, Moments, Standardiser
 from actorrl.rl.nouns import Array, Updated
 from actorrl.rl.policy_losses import approximate_kl, clipped_part, normalised, value_loss
+from actorrl.rl.replicas import Replicas, mean_over, normalised_over, update_over
 from actorrl.rl.schedules import Linear
 
 METRICS_EVERY = 10  # updates; reading a number out of torch costs as much as a layer
@@ -100,6 +101,8 @@ class FragmentLearner:
         self._weights = weights_of(module.actor)
         self.satisfied = False
         """Whether the policy has moved as far from the one that acted as `target_kl` allows."""
+        self.replicas: Replicas | None = None
+        """Where this is one of several that learn from parts of a batch: the others."""
 
     def prepare(self, fragments: list[Fragment]) -> dict[str, Array]:
         """Rows [N, ...] of fragments: observation, drawn, log_prob, advantage, target, and action_mask.
@@ -109,17 +112,15 @@ class FragmentLearner:
         """
         returns = self._objective.returns
         if returns is not None:
-            for number, fragment in enumerate(fragments):
-                returns.update(fragment["reward"], fragment["terminated"] | fragment["truncated"], number)
+            update_over(self.replicas, returns.moments, lambda into: _scaled(returns, fragments, into))
         alike = len({fragment["reward"].shape[0] for fragment in fragments}) == 1
         wholes = [joined(fragments)] if alike else fragments
         parts = [self._rows(whole) for whole in wholes]
         if self._moments is not None and self._standardiser is not None:
-            for whole in wholes:
-                self._moments.update(whole["observation"][:-1].reshape(-1, *self._moments.mean.shape))
+            update_over(self.replicas, self._moments, lambda into: _observed(wholes, into))
             self._standardiser.follow(self._moments)
         rows = parts[0] if alike else {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-        self._steps += len(rows["advantage"])
+        self._steps += len(rows["advantage"]) * (1 if self.replicas is None else self.replicas.count)
         return rows
 
     def _rows(self, whole: Fragment) -> dict[str, Array]:
@@ -149,19 +150,24 @@ class FragmentLearner:
         """One gradient step on rows [B] of `prepare`."""
         objective, rows = self._objective, _tensors(batch)
         likely = self._likelihood(rows)
-        advantage = normalised(rows["advantage"]) if objective.normalize_advantage else rows["advantage"]
+        advantage = rows["advantage"]
+        if objective.normalize_advantage:
+            replicas = self.replicas
+            advantage = normalised(advantage) if replicas is None else normalised_over(replicas, advantage)
         clip_range = objective.clip_range(self._steps) if objective.clip_range is not None else 0.0
         policy_loss = objective.policy_loss(likely.log_prob, rows["log_prob"], advantage, clip_range)
         critic_loss = value_loss(self._module.critic(rows["observation"]).squeeze(1), rows["target"])
         entropy = likely.entropy.mean()
         loss = policy_loss - objective.ent_coef * entropy + objective.vf_coef * critic_loss
         if objective.target_kl is not None:
-            kl = approximate_kl(likely.log_prob.detach(), rows["log_prob"]).item()
+            kl = mean_over(self.replicas, approximate_kl(likely.log_prob.detach(), rows["log_prob"]))
             if kl > 1.5 * objective.target_kl:
                 self.satisfied = True
                 return Updated({"approx_kl": kl})
         self._flat.gradient.zero_()
         loss.backward()
+        if self.replicas is not None:
+            self.replicas.average(self._flat.gradient)
         norm = self._flat.clip_gradient(objective.max_grad_norm)
         rate = objective.learning_rate(self._steps)
         self._adam.step(rate)
@@ -241,6 +247,16 @@ class FragmentLearner:
         if self._objective.returns is not None:
             parts.append(("returns.", self._objective.returns.moments))
         return parts
+
+
+def _scaled(returns: DiscountedReturns, fragments: list[Fragment], into: Moments) -> None:
+    for number, fragment in enumerate(fragments):
+        returns.update(fragment["reward"], fragment["terminated"] | fragment["truncated"], number, into)
+
+
+def _observed(wholes: list[Fragment], into: Moments) -> None:
+    for whole in wholes:
+        into.update(whole["observation"][:-1].reshape(-1, *into.mean.shape))
 
 
 def _tensors(rows: dict[str, Array]) -> dict[str, Tensor]:

@@ -79,8 +79,11 @@ class DiscountedReturns:
         self.gamma, self.moments = gamma, Moments()
         self._running: dict[int, Array] = {}
 
-    def update(self, reward: Array, ended: Array, source: int = 0) -> None:
-        """Take in rewards [T, k] of one explorer; `ended` bool [T, k] where an episode ends."""
+    def update(self, reward: Array, ended: Array, source: int = 0, into: Moments | None = None) -> None:
+        """Take in rewards [T, k] of one explorer; `ended` bool [T, k] where an episode ends.
+
+        `into` other moments, where these are merged with somebody else's first.
+        """
         running = self._running.get(source)
         if running is None or len(running) != reward.shape[1]:
             running = np.zeros(reward.shape[1])
@@ -90,7 +93,7 @@ class DiscountedReturns:
             seen[t] = running
             running = running * ~ended[t]
         self._running[source] = running
-        self.moments.update(seen.reshape(-1))
+        (self.moments if into is None else into).update(seen.reshape(-1))
 
     @property
     def scale(self) -> float:

@@ -94,7 +94,7 @@ class Dataflow:
     policies: int = 1
     """How many policy servers; not built yet."""
     trainers: int = 1
-    """How many trainers; more than one are not built yet."""
+    """How many trainers, each with its share of the explorers, that take every step together."""
 
     def __post_init__(self) -> None:
         for name in ("explorers", "environments_per_explorer", "fragment_length"):
@@ -105,10 +105,15 @@ class Dataflow:
             raise ValueError(f"Dataflow(step_timeout=s): s must be more than 0 s, found {self.step_timeout!r}")
         if self.mode not in ("sync", "async"):
             raise ValueError(f'Dataflow(mode=...): expected "sync" or "async", found {self.mode!r}')
-        if (self.inference, self.policies, self.trainers) != ("inline", 1, 1):
+        if not isinstance(self.trainers, int) or self.trainers < 1 or self.explorers % self.trainers:
+            raise ValueError(
+                f"Dataflow(trainers=t): every trainer has as many explorers as the others; expected a number that "
+                f"divides {self.explorers}, the explorers, found {self.trainers!r}"
+            )
+        if (self.inference, self.policies) != ("inline", 1):
             raise NotImplementedError(
-                f'Dataflow: policy servers and several trainers are not built yet: use inference="inline", policies=1 '
-                f"and trainers=1, found {self.inference!r}, {self.policies!r} and {self.trainers!r}"
+                f'Dataflow: policy servers are not built yet: use inference="inline" and policies=1, '
+                f"found {self.inference!r} and {self.policies!r}"
             )
 
     @property

@@ -11,14 +11,17 @@ trainer tell each other what there is to do; the Runner only looks how far they 
 from __future__ import annotations
 
 import dataclasses
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 from actorrl.actor import ActorRef, kill, startat, stop
 from actorrl.rl.exploration import epsilon_ladder
 from actorrl.rl.nouns import Parts
 from actorrl.rl.seeding import environment_seeds
+from actorrl.rl.tables import ReplayTable
 from actorrl.training.arrangements import Dataflow
 from actorrl.training.environment_source import EnvironmentSource
 from actorrl.training.explorer_role import ExplorerRole
@@ -44,6 +47,17 @@ def check_streamed(config: Any, parts: Parts, arrangement: Dataflow) -> None:
             f"Dataflow sends fragments to a trainer, or rows to a replay table that is an actor: expected of {name} "
             f"a table with a window of its own, or a ReplayTable, found {type(parts.table).__name__}"
         )
+    count = arrangement.trainers
+    if count > 1 and not hasattr(parts.learner, "replicas"):
+        raise TypeError(
+            f"Dataflow(trainers={count}): the learner of {name} cannot be one of several; PPOConfig, A2CConfig, "
+            f"ReinforceConfig and ImpalaConfig have one that can, which averages its gradients with the others'"
+        )
+    if count > 1 and parts.cadence.batch_size % count:
+        raise ValueError(
+            f"Dataflow(trainers={count}) deals every batch out in equal parts: expected a batch_size that {count} "
+            f"divides, found {parts.cadence.batch_size}"
+        )
     if arrangement.epsilon_ladder and not hasattr(config, "exploration_final_eps"):
         raise ValueError(f"Dataflow(epsilon_ladder=True): {name} has no ε; leave it out, or use DQNConfig")
 
@@ -64,12 +78,13 @@ def wired_dataflow(
     parts = recipe.build()
     length, prioritized = round_length(parts, arrangement), bool(getattr(recipe.agent, "prioritized", False))
     actors: list[ActorRef[Any]] = []
+    files = tempfile.mkdtemp(prefix="actorrl-")
     try:
-        server = None if is_streamed(parts) else startat(None, ReplayServer, parts.table)
+        server = None if is_streamed(parts) else startat(None, ReplayServer, cast(ReplayTable, parts.table))
         actors += [] if server is None else [server]
         table = None if server is None else RemoteTable(server, prioritized=prioritized, agent=n, adds=False)
-        trainer = startat(None, TrainerRole, recipe, marks, n, arrangement.lag, table)
-        actors.append(trainer)
+        trainers = started_trainers(arrangement, recipe, marks, table, files, inline=inline)
+        actors += trainers
         explorers: list[ActorRef[ExplorerRole]] = []
         for e in range(n):
             mine = slice(e * k, (e + 1) * k)
@@ -79,18 +94,40 @@ def wired_dataflow(
             sink = None if server is None else RemoteTable(server, agent=e)
             spawn = startat(None, **RESTARTED)(ExplorerRole)
             own = explorer_recipe(recipe, arrangement, e)
+            trainer = trainers[e % len(trainers)]
             explorers.append(spawn(own, makers[mine], seeds[mine], e, trainer, length, limit, sink))
             actors.append(explorers[-1])
-        yield Flow(trainer, explorers, arrangement, inline=inline)
+        yield Flow(trainers, explorers, arrangement, inline=inline)
     except BaseException:
         for actor in reversed(actors):
             kill(actor)  # a step may never end, and nobody wants its result
         raise
+    finally:
+        shutil.rmtree(files, ignore_errors=True)
     for explorer in explorers:
         close_environment(explorer)
-    stop(trainer)
+    for trainer in trainers:
+        stop(trainer)
     if server is not None:
         stop(server)
+
+
+def started_trainers(
+    arrangement: Dataflow, recipe: Recipe, marks: Marks, table: Any, files: str, *, inline: bool
+) -> list[ActorRef[TrainerRole]]:
+    """The trainers. Inline one does the work of all: the numbers are the same, and nobody could wait for the others."""
+    count, numbers = 1 if inline else arrangement.trainers, range(arrangement.explorers)
+    if count == 1:
+        return [startat(None, TrainerRole, recipe, marks, list(numbers), arrangement.lag, table)]
+    config = recipe.agent
+    shares = {name: getattr(config, name) // count for name in ("n_envs", "batch_size") if hasattr(config, name)}
+    part = dataclasses.replace(config, **shares)
+    mine, trainers = dataclasses.replace(recipe, agent=part), list[ActorRef[TrainerRole]]()
+    for t in range(count):
+        crew, first = (f"{files}/trainers", t, count), trainers[0] if t else None
+        own = list(numbers[t::count])
+        trainers.append(startat(None, TrainerRole, mine, marks, own, arrangement.lag, None, crew, first))
+    return trainers
 
 
 def explorer_recipe(recipe: Recipe, arrangement: Dataflow, explorer: int) -> Recipe:

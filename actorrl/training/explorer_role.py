@@ -16,7 +16,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import gymnasium
-import numpy as np
 
 from actorrl.actor import current
 from actorrl.rl.environments import LocalEnvironments
@@ -139,7 +138,8 @@ class ExplorerRole:
             self._slice()
         if self._may():
             self._called = True
-            current().explore.tell()
+            myself: Any = current()
+            myself.explore.tell()
 
     def _may(self) -> bool:
         ready = self._explorer is not None and self._failure is None and not self._over

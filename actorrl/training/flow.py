@@ -48,7 +48,7 @@ class Flow:
     """Looks after the explorers and the trainer of a run.
 
     Args:
-        trainer: ref to a `TrainerRole`.
+        trainers: refs to `TrainerRole`s; the first reports. Explorer e belongs to trainer e mod their number.
         explorers: refs to `ExplorerRole`s, which start again when they die.
         arrangement: says how far explorers may be ahead, and how long a step may take.
         inline: whether they all live in this process.
@@ -59,17 +59,20 @@ class Flow:
 
     number = 0
 
-    def __init__(self, trainer: Any, explorers: Sequence[Any], arrangement: Dataflow, *, inline: bool) -> None:
-        self._trainer, self._explorers = trainer, [_Exploring(ref) for ref in explorers]
+    def __init__(
+        self, trainers: Sequence[Any], explorers: Sequence[Any], arrangement: Dataflow, *, inline: bool
+    ) -> None:
+        self._trainers, self._explorers = list(trainers), [_Exploring(ref) for ref in explorers]
         self._k, self._inline = arrangement.environments_per_explorer, inline
         self._patience = arrangement.step_timeout * self._k
         self._ahead = 1 + arrangement.lag if inline else FOREVER
         self._rounds = 0
-        self._question: Future[Learned] | None = None
+        self._questions: list[Future[Learned]] = []  # to the trainers
         self._asked = 0.0
         self._incidents: list[str] = []
         self.over = False
-        trainer.connect.tell(list(explorers))
+        for t, trainer in enumerate(trainers):
+            trainer.connect.tell({e: ref for e, ref in enumerate(explorers) if e % len(trainers) == t})
 
     def fill(self) -> None:
         """Ask how it is going, where nothing is asked and it is time to."""
@@ -77,29 +80,33 @@ class Flow:
         if now - self._asked < PULSE and not self._inline:
             return
         self._asked = now
-        if self._question is None:
-            self._question = self._trainer.advance(self._rounds + self._ahead)
+        if not self._questions:
+            self._questions = [trainer.advance(self._rounds + self._ahead) for trainer in self._trainers]
         for one in self._explorers:
             if one.question is None:
                 one.question, one.asked = one.ref.process(), now
 
     def waiting(self) -> list[Future[Any]]:
         """What the Runner may wait for."""
-        questions = [self._question, *(one.question for one in self._explorers)]
-        return [question for question in questions if question is not None]
+        return [*self._questions, *(one.question for one in self._explorers if one.question is not None)]
 
     def reports(self) -> list[Report]:
         """What the trainer has learned since it was last asked; notices explorers that died, hang or failed."""
+        now = time.monotonic()
         for e, one in enumerate(self._explorers):
-            if one.question is not None and one.question.done():
+            if one.question is None:
+                continue
+            if one.question.done():
                 self._answered(e, one, one.question)
-            elif one.question is not None and one.pid is not None and not one.killed:
-                if time.monotonic() - one.asked > self._patience:
-                    self._give_up(e, one, one.pid)
-        if self._question is None or not self._question.done():
+            elif one.pid is not None and not one.killed and now - one.asked > self._patience:
+                self._give_up(e, one, one.pid)
+        failed = [question for question in self._questions if question.done() and question.exception()]
+        if failed:
+            fetch(failed)
+        if not self._questions or not all(question.done() for question in self._questions):
             return []
-        learned = fetch(self._question)
-        self._question, self._rounds, self.over = None, learned.rounds, learned.report.done
+        learned = fetch(self._questions)[0]
+        self._questions, self._rounds, self.over = [], learned.rounds, learned.report.done
         incidents, self._incidents = tuple(self._incidents), []
         dropped = self._k * sum(one.crashes for one in self._explorers)
         for row in learned.report.rows:
@@ -116,7 +123,7 @@ class Flow:
             return
         if one.pid is None:  # its environments are made
             one.pid = pid
-            leave = fetch(self._trainer.rejoin(e)) if one.crashes else Leave(0, None, 0)
+            leave = fetch(self._trainers[e % len(self._trainers)].rejoin(e)) if one.crashes else Leave(0, None, 0)
             one.ref.begin.tell(one.crashes, leave)
         elif pid != one.pid:  # it died between two questions
             self._died(e, one, "")

@@ -30,7 +30,7 @@ class Parameters(NamedTuple):
 class Round(NamedTuple):
     """What one explorer did with one version of the weights."""
 
-    index: int
+    number: int
     """How many rounds of this explorer came before."""
     fragments: list[Any]
     """What its window made of the steps; [] where they went to a replay table."""

@@ -6,6 +6,9 @@
 It learns from a round once every explorer's is there, in the explorers' order: with the same seed the same numbers,
 wherever they live. An explorer may be `lag` rounds ahead of what has been learned from: with 0 they take turns, with
 1 the next round is explored while this one is learned from. That is all the difference between sync and async.
+
+Several trainers have explorers of their own each, and take every step together (gloo.py). The first of them counts,
+and cuts rows and snapshots; the others tell it what their explorers did.
 """
 
 from __future__ import annotations
@@ -19,8 +22,10 @@ from typing import Any
 from actorrl.actor import current
 from actorrl.rl.cadence import Updates
 from actorrl.rl.explorer import SLICE_SECONDS
+from actorrl.rl.replicas import all_of
 from actorrl.rl.tracks import Episode
 from actorrl.training.copies import copy_of
+from actorrl.training.gloo import GlooReplicas
 from actorrl.training.roles import Marks, Recipe, Report, Row, Snapshot
 from actorrl.training.rounds import Learned, Leave, Parameters, Round, as_parameters
 
@@ -33,21 +38,36 @@ class TrainerRole:
     Args:
         recipe: of the agent.
         marks: where to cut rows and snapshots.
-        explorers: how many there are.
+        explorers: the numbers of its explorers.
         lag: by how many rounds they may be ahead.
         table: the replay table that the explorers' rows are in; the agent's own, of fragments, where None.
+        crew: the file by which several trainers find each other, which of them this is, and how many there are.
+        first: the first of several trainers, for the others.
     """
 
-    def __init__(self, recipe: Recipe, marks: Marks, explorers: int, lag: int, table: Any = None) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        marks: Marks,
+        explorers: Sequence[int],
+        lag: int,
+        table: Any = None,
+        crew: tuple[str, int, int] | None = None,
+        first: Any = None,
+    ) -> None:
         self._marks, self._next_row, self._next_snapshot = marks, marks.row, marks.snapshot
-        self._lag = lag
-        self._explorers: Sequence[Any] = ()
-        self._queues: list[deque[Round]] = [deque() for _ in range(explorers)]
-        self._received = [0] * explorers
-        self._left = set(range(explorers))  # those that have more to do
+        self._lag, self._first = lag, first
+        self._number = 0 if crew is None else crew[1]
+        self._explorers: dict[int, Any] = {}
+        self._queues: dict[int, deque[Round]] = {explorer: deque() for explorer in explorers}
+        self._received = dict.fromkeys(explorers, 0)
+        self._left = set(explorers)  # those that have more to do
+        self._others: dict[int, deque[Round]] = {}  # what other trainers have begun to learn from
+        if crew is not None and first is None:
+            self._others = {other: deque() for other in range(1, crew[2])}
         self._episodes: list[Episode] = []
         self._steps = self._rounds = self._allowed = self._until = 0
-        self._learning = self._called = self._over = False
+        self._learning = self._worth = self._called = self._over = False
         self._failure: Exception | None = None
         self._staleness = 0.0
         self._parameters: Parameters | None = None
@@ -56,11 +76,14 @@ class TrainerRole:
         parts = recipe.build()
         self._parts = parts if table is None else parts._replace(table=table)
         self._updates = Updates(self._parts)
+        self._replicas = None if crew is None else GlooReplicas(*crew)
+        if self._replicas is not None:
+            self._parts.learner.replicas = self._replicas  # type: ignore[attr-defined]
 
     # -- what it is told ---------------------------------------------------------------------------
 
-    def connect(self, explorers: Sequence[Any]) -> None:
-        """The explorers, by their numbers."""
+    def connect(self, explorers: dict[int, Any]) -> None:
+        """Its explorers, by their numbers."""
         self._explorers = explorers
 
     def advance(self, allowed: int) -> Learned:
@@ -74,10 +97,16 @@ class TrainerRole:
 
     def add(self, explorer: int, whole: Round) -> None:
         """Take the next round of an explorer."""
-        if whole.index != self._received[explorer]:
+        if whole.number != self._received[explorer]:
             return  # one that its explorer sent before it died, and has come since from the one that followed
         self._received[explorer] += 1
         self._queues[explorer].append(whole)
+        if not self._called:
+            self._go_on()
+
+    def also(self, trainer: int, whole: Round) -> None:
+        """What another trainer begins to learn from, without its fragments."""
+        self._others[trainer].append(whole)
         if not self._called:
             self._go_on()
 
@@ -90,6 +119,11 @@ class TrainerRole:
         """What an explorer must know that starts again."""
         return Leave(self._received[explorer], self._parameters, self._until)
 
+    def on_stop(self) -> None:
+        """Leave the other trainers when the actor ends."""
+        if self._replicas is not None:
+            self._replicas.close()
+
     # -- what it does ------------------------------------------------------------------------------
 
     def _go_on(self) -> None:
@@ -97,7 +131,8 @@ class TrainerRole:
             self._slice()
         if self._failure is None and not self._over and (self._learning or self._complete()):
             self._called = True
-            current().learn.tell()
+            myself: Any = current()
+            myself.learn.tell()
 
     @contextmanager
     def _kept(self) -> Iterator[None]:
@@ -112,7 +147,7 @@ class TrainerRole:
         deadline = time.perf_counter() + SLICE_SECONDS
         if not self._learning and not self._begin():
             return
-        while self._updates.outstanding:
+        while self._worth and self._updates.outstanding:
             self._updates.one()
             if time.perf_counter() > deadline:
                 return
@@ -125,24 +160,35 @@ class TrainerRole:
 
     def _complete(self) -> bool:
         """Whether the next round of every explorer that has one to come is there."""
-        return bool(self._left) and all(self._queues[explorer] for explorer in self._left)
+        return bool(self._left) and all(self._queues[e] for e in self._left) and all(self._others.values())
 
     def _begin(self) -> bool:
         if not self._complete():
             return False
+        began, before = len(self._episodes), self._steps
         for explorer in sorted(self._left):
             whole = self._queues[explorer].popleft()
             if whole.fragments:
                 self._parts.table.add(whole.fragments)
             versions = [int(fragment["version"]) for fragment in whole.fragments] or [whole.version]
             self._staleness = float(self._updates.count - min(versions))
-            self._episodes += whole.episodes
-            self._steps += whole.steps
+            self._book(whole)
             if whole.last:
                 self._left.discard(explorer)
+        if self._first is not None:
+            told = Round(self._rounds, [], self._episodes[began:], self._steps - before, not self._left)
+            self._first.also.tell(self._number, told)
+        for others in self._others.values():
+            self._book(others.popleft())
         self._updates.steps_taken(self._steps)
+        # The last round may be too short for one trainer to learn from; then none does.
         self._learning = True
+        self._worth = all_of(self._replicas, self._updates.outstanding)
         return True
+
+    def _book(self, whole: Round) -> None:
+        self._episodes += whole.episodes
+        self._steps += whole.steps
 
     def _hand_out(self) -> None:
         """Let the explorers go on, as far as they may."""
@@ -154,9 +200,12 @@ class TrainerRole:
             self._explorers[explorer].take.tell(self._parameters, until)
 
     def _cut(self) -> None:
+        if self._first is not None:
+            self._episodes = []
+            return
         steps, marks, over = self._steps, self._marks, self._over
         if steps >= self._next_row or over:
-            flow = {"staleness": self._staleness, "queue_depth": float(sum(map(len, self._queues)))}
+            flow = {"staleness": self._staleness, "queue_depth": float(sum(map(len, self._queues.values())))}
             figures = {"dropped_episodes": 0.0, **flow, **self._updates.metrics(steps)}
             self._rows.append(Row(steps, self._episodes, figures))
             self._episodes = []

@@ -66,6 +66,25 @@ def test_without_waiting_it_overshoots_by_less_than_a_fragment_of_each(config: A
         assert 0 < np.nanmax(run.metrics["staleness"]) <= updates / rounds, "a round of updates and no more"
 
 
+@pytest.mark.parametrize("steps", [640, 1000])  # the last of 1000 are too few for a round
+def test_two_trainers_learn_what_one_does(steps: int):
+    config = dataclasses.replace(PPO, n_envs=6, n_epochs=1, batch_size=96)  # a round is one batch: nothing to shuffle
+    one, two = (train(config, short, steps=steps, arrangement=Dataflow(2, 3, trainers=t)) for t in (1, 2))
+
+    assert two.metrics["updates"][-1] == one.metrics["updates"][-1] == steps // 96
+    assert two.metrics["episodes"][-1] == one.metrics["episodes"][-1]
+    np.testing.assert_array_equal(one.metrics["steps"], two.metrics["steps"])
+    mine, theirs = learned(one), learned(two)
+    for name, value in mine.items():
+        np.testing.assert_allclose(value, theirs[name], rtol=2e-3, atol=2e-5, err_msg=name)
+
+
+def test_a_trainer_of_several_that_dies_ends_the_run():
+    config = dataclasses.replace(PPO, network=lambda space, outputs: Deadly(space.shape[0], outputs))
+    with pytest.raises(errors.ActorDied, match="TrainerRole"):
+        train(config, short, steps=1000, arrangement=Dataflow(2, 2, trainers=2))
+
+
 class Mortal(gymnasium.Wrapper[Any, Any, Any, Any]):
     """Does something fatal in step `at` of the first process that gets there; of every one where `once` is None."""
 
@@ -147,8 +166,18 @@ def test_a_trainer_that_dies_ends_the_run():
         (lambda: Dataflow(explorers=0), ValueError, r"Dataflow\(explorers=n\): n must be at least 1, found 0"),
         (lambda: Dataflow(mode="fast"), ValueError, 'expected "sync" or "async", found \'fast\''),
         (lambda: Dataflow(step_timeout=0), ValueError, "s must be more than 0 s, found 0"),
-        (lambda: Dataflow(inference="served"), NotImplementedError, "not built yet.*found 'served', 1 and 1"),
-        (lambda: Dataflow(trainers=2), NotImplementedError, "several trainers are not built yet"),
+        (lambda: Dataflow(inference="served"), NotImplementedError, "not built yet.*found 'served' and 1"),
+        (lambda: Dataflow(3, trainers=2), ValueError, "expected a number that divides 3, the explorers, found 2"),
+        (
+            lambda: train(DQNConfig(), short, steps=9, arrangement=Dataflow(trainers=2)),
+            TypeError,
+            "the learner of DQNConfig cannot be one of several",
+        ),
+        (
+            lambda: train(PPOConfig(n_steps=10, batch_size=25), short, steps=9, arrangement=Dataflow(trainers=2)),
+            ValueError,
+            "expected a batch_size that 2 divides, found 25",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused(make: Any, error: type[Exception], message: str):
