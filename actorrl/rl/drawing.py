@@ -6,6 +6,7 @@ distributions. Outputs are [B, outputs], action masks bool [B, n].
 
 from __future__ import annotations
 
+import functools
 from typing import Any, Protocol
 
 import gymnasium
@@ -55,27 +56,28 @@ class Choices:
     def draw(self, outputs: Array, rng: np.random.Generator, mask: Array | None) -> tuple[Array, dict[str, Array]]:
         log_prob: Any = 0.0
         drawn = []
-        for log_p in self._log_probabilities(outputs, mask):
-            below = np.exp(log_p).cumsum(-1)
-            below /= below[:, -1:]  # so that a draw next to 1 is one of them
-            choice = (rng.random((len(log_p), 1)) >= below).sum(-1)
-            log_prob = log_prob + np.take_along_axis(log_p, choice[:, None], 1)[:, 0]
+        for logits in self._parts(outputs, mask):  # as few calls as will do: each costs as much as all the arithmetic
+            logits = logits - np.maximum.reduce(logits, -1, keepdims=True)
+            below = np.exp(logits).cumsum(-1)
+            whole = below[:, -1:]
+            choice = np.add.reduce(rng.random((len(below), 1)) * whole >= below, -1)
+            log_prob = log_prob + (logits[_rows(len(below)), choice] - np.log(whole[:, 0]))
             drawn.append(choice)
         choices = drawn[0] if self.single else np.stack(drawn, 1)
-        return self._out(choices), {"log_prob": log_prob.astype(np.float32), "drawn": choices}
+        return self._out(choices), {"log_prob": log_prob.astype(np.float32, copy=False), "drawn": choices}
 
     def greedy(self, outputs: Array, mask: Array | None) -> Array:
-        best = [log_p.argmax(-1) for log_p in self._log_probabilities(outputs, mask)]
+        best = [logits.argmax(-1) for logits in self._parts(outputs, mask)]
         return self._out(best[0] if self.single else np.stack(best, 1))
 
     def set_weights(self, weights: dict[str, Array]) -> None:
         """There are none."""
 
-    def _log_probabilities(self, outputs: Array, mask: Array | None) -> list[Array]:
+    def _parts(self, outputs: Array, mask: Array | None) -> list[Array]:
+        """The logits of each choice."""
         if mask is not None:
             outputs = np.where(mask, outputs, np.float32(FORBIDDEN))
-        parts = [outputs] if self.single else np.split(outputs, self._splits, -1)
-        return [part - _log_sum_exp(part) for part in parts]
+        return [outputs] if self.single else np.split(outputs, self._splits, -1)
 
     def _out(self, choices: Array) -> Array:
         if not self._shifted:
@@ -127,6 +129,9 @@ def head_for(space: gymnasium.Space, algorithm: str) -> Choices | Gaussian:
     return Gaussian(space)
 
 
-def _log_sum_exp(x: Array) -> Array:
-    most = x.max(-1, keepdims=True)
-    return most + np.log(np.exp(x - most).sum(-1, keepdims=True))
+@functools.lru_cache(maxsize=16)
+def _rows(count: int) -> Array:
+    """0 .. count - 1, to pick one of each row with."""
+    rows = np.arange(count)
+    rows.flags.writeable = False
+    return rows

@@ -13,7 +13,7 @@ import gymnasium
 import numpy as np
 
 from actorrl.rl.nouns import Array, Stepped
-from actorrl.rl.spaces import Encoder, as_action
+from actorrl.rl.spaces import Encoder, as_actions
 
 
 class LocalEnvironments:
@@ -36,6 +36,7 @@ class LocalEnvironments:
         self._environments = [make() for make in makers]
         observation_space, self._action_space = self.spaces()
         self._encode = None if raw else encode or Encoder(observation_space)
+        self._batch = getattr(self._encode, "batch", None) or self._each
         self._masks: list[Array] | None = None
 
     def __len__(self) -> int:
@@ -64,6 +65,10 @@ class LocalEnvironments:
         if self._encode is None:
             return observations
         self._masks = [self._mask(info) for info in infos] if any("action_mask" in info for info in infos) else None
+        return self._batch(observations)
+
+    def _each(self, observations: Sequence[Any]) -> Array:
+        assert self._encode is not None
         return np.array([self._encode(observation) for observation in observations])
 
     def action_mask(self) -> Array | None:
@@ -73,25 +78,24 @@ class LocalEnvironments:
     def step(self, actions: Sequence[Any] | Array) -> Stepped:
         """Take one action in each environment; reset those that ended. Actions are [k, *a] or a list of k."""
         encode, masks = self._encode, self._masks
-        observations, rewards, terminations, truncations = [], [], [], []
+        each = zip(self._environments, as_actions(self._action_space, actions), strict=True)
+        answers = [environment.step(action) for environment, action in each]
+        observations, rewards, terminations, truncations, infos = map(list, zip(*answers, strict=True))
+        if masks is not None:
+            masks[:] = map(self._mask, infos)
         final: dict[int, Any] = {}
         final_masks: dict[int, Array] = {}
-        for i, (environment, action) in enumerate(zip(self._environments, actions, strict=True)):
-            observation, reward, terminated, truncated, info = environment.step(as_action(self._action_space, action))
-            if masks is not None:
-                masks[i] = self._mask(info)
-            if terminated or truncated:
-                truncated = not terminated
-                final[i] = encode(observation) if encode else observation
-                observation, info = environment.reset()
+        if any(terminations) or any(truncations):
+            for i, environment in enumerate(self._environments):
+                if not (terminations[i] or truncations[i]):
+                    continue
+                truncations[i] = not terminations[i]
+                final[i] = encode(observations[i]) if encode else observations[i]
+                observations[i], info = environment.reset()
                 if masks is not None:
                     final_masks[i], masks[i] = masks[i], self._mask(info)
-            observations.append(encode(observation) if encode else observation)
-            rewards.append(reward)
-            terminations.append(terminated)
-            truncations.append(truncated)
         return Stepped(
-            np.array(observations) if encode else observations,  # type: ignore[arg-type]
+            self._batch(observations) if encode else observations,  # type: ignore[arg-type]
             np.array(rewards, np.float32 if encode else np.float64),
             np.array(terminations, np.bool_),
             np.array(truncations, np.bool_),

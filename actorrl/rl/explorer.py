@@ -130,7 +130,8 @@ class Explorer:
             return
         self.steps += len(track)
         episodes += track.book(stepped)
-        if not (isinstance(self._states[lane], tuple) and not self._states[lane]):
+        state = self._states[lane]
+        if stepped.final_observation and not (isinstance(state, tuple) and not state):
             for i in np.flatnonzero(stepped.terminated | stepped.truncated).tolist():
                 self._forget(lane, i)
 
@@ -150,22 +151,37 @@ class Explorer:
             self.chosen += len(self._tracks[arrival.lane])
         if not ready:
             return
+        if len(ready) == 1:
+            self._act_one(ready[0])
+            return
         tracks = [self._tracks[arrival.lane] for arrival in ready]
         count = sum(map(len, tracks))
-        observations = ready[0].observation if len(ready) == 1 else _joined([a.observation for a in ready])
+        observations = _joined([arrival.observation for arrival in ready])
         mask = tracks[0].mask
         masks = {} if mask is None else {"action_mask": np.concatenate([track.mask for track in tracks])}  # type: ignore[misc]
-        states = [self._states[arrival.lane] for arrival in ready]
-        state = states[0] if len(states) == 1 else _joined_states(states)
+        state = _joined_states([self._states[arrival.lane] for arrival in ready])
         acted = self.policy.act(observations, state, self.chosen - count, explore=self.explore, rng=self.rng, **masks)
-        actions, start = acted.action, 0
+        start = 0
         for arrival, track in zip(ready, tracks, strict=True):
-            stop = start + len(track)
-            track.acted(actions[start:stop], acted.extras, start)
-            self._states[arrival.lane] = _state_rows(acted.state, start, stop)
-            self._flying += 1
-            self.lanes.send(arrival.lane, actions[start:stop])
-            start = stop
+            rows = slice(start, start + len(track))
+            extras = {name: values[rows] for name, values in acted.extras.items()}
+            self._send(arrival.lane, acted.action[rows], extras, _state_rows(acted.state, rows))
+            start = rows.stop
+
+    def _act_one(self, arrival: Arrival) -> None:
+        """The same for one lane, whose rows are all there are."""
+        lane, track = arrival.lane, self._tracks[arrival.lane]
+        mask, step = track.mask, self.chosen - len(track)
+        masks = {} if mask is None else {"action_mask": mask}
+        state = self._states[lane]
+        acted = self.policy.act(arrival.observation, state, step, explore=self.explore, rng=self.rng, **masks)
+        self._send(lane, acted.action, acted.extras, acted.state)
+
+    def _send(self, lane: int, actions: Any, extras: dict[str, Array], state: Any) -> None:
+        self._tracks[lane].acted(actions, extras)
+        self._states[lane] = state
+        self._flying += 1
+        self.lanes.send(lane, actions)
 
 
 def _joined(batches: Sequence[Any]) -> Any:
@@ -184,7 +200,7 @@ def _joined_states(states: Sequence[Any]) -> Any:
     return np.concatenate(states)
 
 
-def _state_rows(state: Any, start: int, stop: int) -> Any:
+def _state_rows(state: Any, rows: slice) -> Any:
     if isinstance(state, tuple):
-        return tuple(part[start:stop] for part in state)
-    return state[start:stop]
+        return tuple(part[rows] for part in state)
+    return state[rows]

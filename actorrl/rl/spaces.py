@@ -107,7 +107,17 @@ class Encoder:
 
     def batch(self, observations: Any) -> Array:
         """[B, *o] of a sequence of observations."""
+        space = self.space
+        if isinstance(space, Box) and space.shape and not is_image(space):  # at once, which takes a tenth of the time
+            return np.concatenate(observations, dtype=np.float32, casting="unsafe").reshape(len(observations), -1)
         return np.stack([self(observation) for observation in observations])
+
+
+def as_actions(space: Space, actions: Any) -> Any:
+    """`as_action` of each of [k, *a] or a list of k."""
+    if isinstance(space, Discrete) and isinstance(actions, np.ndarray):
+        return actions.tolist() if actions.dtype.kind in "iu" else [int(action) for action in actions]
+    return [as_action(space, action) for action in actions]
 
 
 def as_action(space: Space, action: Any) -> Any:

@@ -65,12 +65,12 @@ class EachTrack:
         masks = mask if mask is not None else [None] * len(observation)
         self._each = [_One(o, m) for o, m in zip(observation, masks, strict=True)]
 
-    def acted(self, actions: Any, extras: dict[str, Array], start: int) -> None:
-        """The actions of this lane, and what the policy recorded from row `start` on of a larger batch."""
+    def acted(self, actions: Any, extras: dict[str, Array]) -> None:
+        """The actions of this lane, and what the policy recorded of each."""
         for i, one in enumerate(self._each):
             one.action = actions[i]
             if extras:
-                one.extras = {name: values[start + i] for name, values in extras.items()}
+                one.extras = {name: values[i] for name, values in extras.items()}
 
     def book(self, stepped: Stepped) -> list[Episode]:
         """Take one step of the lane in; the episodes that it ended."""
@@ -128,11 +128,9 @@ class VectorTrack:
         self._returns, self._lengths, self.mask = np.zeros(k), np.zeros(k, np.int64), mask
         self._window.begin(self._lane, observation, mask)
 
-    def acted(self, actions: Array, extras: dict[str, Array], start: int) -> None:
-        """The actions of this lane, and what the policy recorded from row `start` on of a larger batch."""
-        k = len(self._returns)
-        self._action = actions
-        self._extras = {name: values[start : start + k] for name, values in extras.items()}
+    def acted(self, actions: Array, extras: dict[str, Array]) -> None:
+        """The actions of this lane, and what the policy recorded of each."""
+        self._action, self._extras = actions, extras
 
     def book(self, stepped: Stepped) -> list[Episode]:
         """Take one step of the lane in; the episodes that it ended."""
