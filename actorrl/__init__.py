@@ -20,6 +20,7 @@ Where to look first:
     end one                         stop, kill, watch, System, shutdown
     look at what runs               actors, current, get_actor
     train something                 train, load, Run                        docs/agents.md, docs/environments.md
+    use what was trained            sweep                                   docs/using.md
     choose who talks to whom        Central, SharedReplay, Dataflow         docs/arrangements.md
     choose an algorithm             DQNConfig, SACConfig, TD3Config, PPOConfig, A2CConfig, ImpalaConfig, ...
     write a loop of your own        StepAgent, PerStep, Explorer, Parts
@@ -73,7 +74,7 @@ if TYPE_CHECKING:
         StepAgent,
         TD3Config,
     )
-    from actorrl.training import Central, Dataflow, Run, SharedReplay, load, train
+    from actorrl.training import Central, Dataflow, Run, SharedReplay, load, sweep, train
 
 __all__ = [
     "A2CConfig",
@@ -112,6 +113,7 @@ __all__ = [
     "shutdown",
     "startat",
     "stop",
+    "sweep",
     "train",
     "wait",
     "watch",
@@ -119,7 +121,7 @@ __all__ = [
 
 # Who owns the names that are not the runtime's.
 _RL = {"Explorer", "Parts", "PerStep", "StepAgent", *(name for name in __all__ if name.endswith("Config"))}
-_TRAINING = {"Central", "Dataflow", "Run", "SharedReplay", "load", "train"}
+_TRAINING = {"Central", "Dataflow", "Run", "SharedReplay", "load", "sweep", "train"}
 
 
 def __getattr__(name: str) -> Any:

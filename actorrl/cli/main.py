@@ -3,6 +3,7 @@
     actorrl train PRESET|FILE.yaml [--seed N] [--run-dir DIR] [--steps N] [--any.key value ...]
     actorrl evaluate RUN_DIR [--episodes 100] [--which best|final] [--render] [--trust]
     actorrl plot RUN_DIR... [--out FILE.png] [--metric COLUMN] [--against steps|seconds]
+    actorrl sweep RUN_DIR --env.KEY VALUES ... [--episodes 200] [--jobs N] [--which best|final]
     actorrl list
     actorrl show PRESET
 
@@ -16,11 +17,12 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 
 from actorrl.cli.parser import Parser as _Parser
 from actorrl.cli.parser import parsed as _parsed
 
-COMMANDS = ("train", "evaluate", "resume", "plot", "list", "show")
+COMMANDS = ("train", "evaluate", "resume", "plot", "sweep", "list", "show")
 EXPECTED = (ValueError, TypeError, LookupError, OSError, NotImplementedError, ImportError)
 INTERRUPTED = 130
 
@@ -61,6 +63,7 @@ def _dispatch(arguments: list[str]) -> int:
     run: dict[str, Callable[[list[str]], int]] = {
         "train": train,
         "evaluate": evaluate,
+        "sweep": sweep,
         "list": list_presets,
         "show": show,
         "plot": plot,
@@ -105,6 +108,7 @@ def train(arguments: list[str]) -> int:
 def evaluate(arguments: list[str]) -> int:
     """`actorrl evaluate`: play fresh greedy episodes of a run's agent; one line on stdout."""
     from actorrl.cli.options import check_known
+    from actorrl.cli.screen import screen
     from actorrl.training.run import load
 
     parser = _Parser("actorrl evaluate", description="Play fresh greedy episodes.", allow_abbrev=False)
@@ -118,10 +122,19 @@ def evaluate(arguments: list[str]) -> int:
     run = load(given.run_dir, trust=given.trust)
     steps = run.steps_of(given.which)
     print(f"{run.directory}, {given.which}, after {steps:,} steps", file=sys.stderr)
-    print(run.evaluate(given.episodes, given.which, render=given.render), flush=True)
+    with screen() if given.render else nullcontext():
+        result = run.evaluate(given.episodes, given.which, render=given.render)
+    print(result, flush=True)
     for number in range(len(run.agents)) if len(run.agents) > 1 else ():
         print(f"agent {number} at the end: {run.evaluate(given.episodes, number)}", file=sys.stderr)
     return 0
+
+
+def sweep(arguments: list[str]) -> int:
+    """`actorrl sweep`: a trained agent over a grid of environment parameters."""
+    from actorrl.cli import sweep
+
+    return sweep.sweep(arguments)
 
 
 def list_presets(arguments: list[str]) -> int:

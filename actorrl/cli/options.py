@@ -5,17 +5,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import yaml
 
 
-def split(arguments: Sequence[str], known: dict[str, bool]) -> tuple[list[str], dict[str, Any]]:
+def read(text: str) -> Any:
+    """A value as YAML reads it; text that is not YAML stays text."""
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+
+
+def split(
+    arguments: Sequence[str], known: dict[str, bool], read: Callable[[str], Any] = read
+) -> tuple[list[str], dict[str, Any]]:
     """(what argparse is to read, {key: value} of every other `--key`).
 
     Args:
         known: argparse's options without their dashes, and whether each takes a value.
+        read: makes a value of a text.
 
     Raises:
         ValueError: a key without a value.
@@ -41,14 +52,6 @@ def split(arguments: Sequence[str], known: dict[str, bool]) -> tuple[list[str], 
             value = tokens.pop(0)
         others[name] = read(value)
     return rest, others
-
-
-def read(text: str) -> Any:
-    """A value as YAML reads it; text that is not YAML stays text."""
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
-        return text
 
 
 def check_known(keys: Collection[str], others: dict[str, Any], command: str) -> None:

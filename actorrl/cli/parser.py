@@ -16,8 +16,10 @@ class Parser(argparse.ArgumentParser):
         raise ValueError(f"{message} (see {self.prog} --help)")
 
 
-def parsed(parser: argparse.ArgumentParser, arguments: list[str]) -> tuple[argparse.Namespace, dict[str, Any]]:
-    """argparse's view of the arguments, and every option it does not know."""
+def parsed(
+    parser: argparse.ArgumentParser, arguments: list[str], **how: Any
+) -> tuple[argparse.Namespace, dict[str, Any]]:
+    """argparse's view of the arguments, and every option it does not know; `how` is for `split`."""
     from actorrl.cli.options import split
 
     known = {
@@ -26,5 +28,5 @@ def parsed(parser: argparse.ArgumentParser, arguments: list[str]) -> tuple[argpa
         for option in action.option_strings
         if option.startswith("--")
     }
-    rest, others = split(arguments, known)
+    rest, others = split(arguments, known, **how)
     return parser.parse_args(rest), others

@@ -10,6 +10,7 @@
     roles           an agent's role, in slices; InlineRef                remote_lanes: lanes to environment actors
     runner          keeps the roles busy, writes down what happens       selection, evaluation: which snapshot is best
     run             Run and load                                         run_directory, checkpoints, arrays_file, curve
+    sweeping        sweep(...): a trained agent over a grid              grids, sweep_results: what it reads and finds
 
 Names are imported on first use; what people look at (rich, matplotlib, ...) is the extra `cli`.
 """
@@ -25,8 +26,9 @@ if TYPE_CHECKING:
     from actorrl.training.entry import train
     from actorrl.training.evaluation import Evaluation, EvaluationPlan
     from actorrl.training.run import Run, load
+    from actorrl.training.sweeping import sweep
 
-__all__ = ["Central", "Dataflow", "Evaluation", "EvaluationPlan", "Run", "SharedReplay", "load", "train"]
+__all__ = ["Central", "Dataflow", "Evaluation", "EvaluationPlan", "Run", "SharedReplay", "load", "sweep", "train"]
 
 _HOMES = {
     "Central": "arrangements",
@@ -36,6 +38,7 @@ _HOMES = {
     "Run": "run",
     "SharedReplay": "arrangements",
     "load": "run",
+    "sweep": "sweeping",
     "train": "entry",
 }
 EXTRA = {"rich", "yaml", "matplotlib", "tensorboard"}
@@ -45,7 +48,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'actorrl.training' has no attribute {name!r}")
     module = f"actorrl.training.{_HOMES[name]}"
-    if name in ("train", "load", "Run"):
+    if name in ("train", "load", "Run", "sweep"):
         require_extra()
     value = getattr(importlib.import_module(module), name)
     globals()[name] = value

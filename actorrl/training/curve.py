@@ -29,7 +29,7 @@ def draw(metrics: Mapping[str, Array], title: str, subtitle: str = "") -> Figure
     axes.plot(at, returns, ".", color=FAINT, markersize=3.5, alpha=0.55, label="training episodes")
     axes.plot(at, smoothed(returns), color=INK, linewidth=2.0, label="training, smoothed")
     _evaluations(axes, metrics)
-    _dress(axes, title, subtitle)
+    dress(axes, title, subtitle)
     if len(steps):
         axes.set_xlim(0, steps[-1] * 1.02)
     return figure
@@ -79,7 +79,8 @@ def _evaluations(axes: Any, metrics: Mapping[str, Array]) -> None:
         )  # fmt: skip
 
 
-def _dress(axes: Any, title: str, subtitle: str) -> None:
+def dress(axes: Any, title: str, subtitle: str, across: str = "environment steps") -> None:
+    """Title, labels, grid and legend as all our pictures have them."""
     from matplotlib.ticker import EngFormatter
 
     axes.set_title(subtitle, loc="left", fontsize=9, color="#666666", pad=8)
@@ -87,9 +88,10 @@ def _dress(axes: Any, title: str, subtitle: str) -> None:
         title, (0, 1), xytext=(0, 24), xycoords="axes fraction", textcoords="offset points", fontsize=13,
         fontweight="bold", color="#222222",
     )  # fmt: skip
-    axes.set_xlabel("environment steps", color="#444444")
+    axes.set_xlabel(across, color="#444444")
     axes.set_ylabel("episode return", color="#444444")
-    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    if across == "environment steps":
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.grid(True, color=GRID, linewidth=0.8)
     axes.set_axisbelow(True)
     axes.tick_params(colors="#666666", length=0)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from actorrl.training.copies import copy_of
 from actorrl.training.names import name_of, resolve
 
 Wrapper = Callable[[gymnasium.Env], gymnasium.Env]
+CANNOT_SHOW = "this environment cannot be shown on the screen, it needs render_mode='human'"
 UNLIMITED = 1_000  # steps after which evaluation cuts an episode of an environment that has no limit of its own
 
 
@@ -41,12 +43,22 @@ class Maker:
         return environment
 
     def _made(self) -> gymnasium.Env:
-        options: dict[str, Any] = {"render_mode": "human"} if self.render else {}
+        if self.render:
+            return self._shown()
         if isinstance(self.recipe, EnvSpec):
-            return gymnasium.make(self.recipe, disable_env_checker=True, **options)
+            return gymnasium.make(self.recipe, disable_env_checker=True)
+        return copy_of(self.recipe) if is_environment(self.recipe) else self.recipe()
+
+    def _shown(self) -> gymnasium.Env:
+        """On the screen. ValueError where the environment cannot be told to."""
         if is_environment(self.recipe):
-            return copy_of(self.recipe)
-        return self.recipe(**options)
+            raise ValueError(f"{CANNOT_SHOW}: an instance without a spec cannot be told to; load(run, env=its class)")
+        try:
+            if isinstance(self.recipe, EnvSpec):
+                return gymnasium.make(self.recipe, disable_env_checker=True, render_mode="human")
+            return self.recipe(render_mode="human")
+        except (TypeError, gymnasium.error.Error) as error:
+            raise ValueError(f"{CANNOT_SHOW}: {error}") from error
 
 
 def is_environment(thing: Any) -> bool:
@@ -118,6 +130,31 @@ class EnvironmentSource:
         except Exception:
             self._single = environment
         return environment
+
+    @property
+    def recipe(self) -> Any:
+        """What environments are made of: a spec of gymnasium, a factory, or an instance."""
+        return self._recipe
+
+    def varied(self, keywords: Mapping[str, Any]) -> EnvironmentSource:
+        """The same environment with these keywords of its constructor, in place of what it had.
+
+        Raises:
+            TypeError: an instance that has no spec: it is made already.
+        """
+        if is_environment(self._recipe):
+            raise TypeError(
+                f"this {self.name} is an instance and cannot be made again with {', '.join(keywords)}: name the "
+                f"environment by its id, or give its class or a factory that takes them"
+            )
+        other = copy.copy(self)
+        if isinstance(self._recipe, EnvSpec):
+            other._recipe = copy_of(self._recipe)
+            other._recipe.kwargs.update(keywords)
+        else:
+            called = self._recipe if isinstance(self._recipe, _Called) else _Called(self._recipe, ())
+            other._recipe = _Called(called.factory, tuple({**dict(called.keywords), **keywords}.items()))
+        return other
 
     @property
     def copies(self) -> bool:

@@ -116,7 +116,7 @@ class Run:
         """
         if episodes < 1:
             raise ValueError(f"episodes must be at least 1, found {episodes}")
-        player = self._player(which)
+        player = self.player(which)
         evaluator = Evaluator(self._source, player.encode, self._recipe.seed, first=CLOSING, render=render)
         try:
             return evaluator.audition(player, episodes, patience).finish()
@@ -129,7 +129,23 @@ class Run:
         curve.save(curve.of_run(self.directory, self._source.name), path)
         return path
 
-    def _player(self, which: str | int) -> Player:
+    @property
+    def source(self) -> EnvironmentSource:
+        """Where its environments come from."""
+        return self._source
+
+    @property
+    def seed(self) -> int:
+        """The seed of its first agent."""
+        return self._recipe.seed
+
+    @property
+    def name(self) -> str:
+        """What its algorithm is called, or the class of a bare agent."""
+        return type(self._recipe.agent).__name__.removesuffix("Config")
+
+    def player(self, which: str | int) -> Player:
+        """A greedy player that is a copy of a checkpoint's agent."""
         agent = self._agent(which)
         if self._recipe.bare:
             return Player.of_agent(copy_of(agent), self._recipe.action_space)

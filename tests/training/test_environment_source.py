@@ -162,3 +162,9 @@ def test_a_lambda_has_no_name_in_the_file_and_is_given_again_to_load():
         load(run.directory, trust=True)
     again = load(run.directory, trust=True, env=lambda: gymnasium.wrappers.TimeLimit(Corridor(), 30))
     assert again.evaluate(2) == run.evaluate(2)
+
+
+def test_an_environment_that_cannot_be_shown_is_refused_with_the_reason():
+    for env in (Corridor, Corridor(), lambda: gymnasium.make("CartPole-v1")):
+        with pytest.raises(ValueError, match=r"cannot be shown on the screen.*render_mode"):
+            EnvironmentSource(env).maker(render=True)()

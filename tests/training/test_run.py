@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import gymnasium
 import numpy as np
 import pytest
@@ -148,3 +151,20 @@ def test_a_tabular_run_is_loaded_too():
     again = load(run.directory)
 
     assert again.act(np.arange(16)).tolist() == run.act(list(range(16))).tolist()
+
+
+@pytest.mark.slow
+def test_a_loaded_run_acts_in_three_lines_and_no_actor_is_started(run):
+    script = f"""
+from actorrl import load
+run = load({str(run.directory)!r})
+action, actions = run.act([0.0, 0.0, 0.1, 0.0]), run.act([[0.0, 0.0, 0.1, 0.0], [0.0, 0.0, -0.1, 0.0]])
+
+import multiprocessing, sys, threading
+from actorrl.actor.engine import active
+assert type(action) is int and actions.shape == (2,) and action == actions[0]
+print("zmq" in sys.modules, active.engine, multiprocessing.active_children(), threading.active_count())
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+
+    assert done.stdout == "False None [] 1\n", done.stderr
