@@ -147,6 +147,8 @@ def _play(
                 progress(done, total)
                 send(stage)
     except BaseException:
+        for future in flying:
+            future.cancel()
         for stage in stages:
             kill(stage)  # a long episode may never end, and nobody wants its result
         raise
