@@ -30,6 +30,9 @@ class PerStep:
         greedy: act with `greedy_action` where the agent has one.
     """
 
+    phase = "update"
+    """What `add` is, to whoever times it."""
+
     def __init__(self, agent: Any, action_space: gymnasium.Space | None = None, *, greedy: bool = False) -> None:
         self.agent = agent
         self._action_space = action_space

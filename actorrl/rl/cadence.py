@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from actorrl.rl.nouns import Array, Parts
+from actorrl.rl.stopwatch import SILENT
 
 
 class Updates:
@@ -22,6 +23,8 @@ class Updates:
         self._bursts = 0  # bursts that have fallen due
         self._pushed = -1
         self._metrics: dict[str, float] = {}
+        self.clock = SILENT
+        """Of whoever drives it, who begins and ends slices."""
         self.push()
 
     def steps_until_due(self, steps: int) -> int:
@@ -47,6 +50,8 @@ class Updates:
     def one(self) -> bool:
         """Do one update; where the table has nothing to give, owe nothing any more. Whether it was done."""
         sample = self.parts.table.sample(self.parts.cadence.batch_size)
+        if self.clock.on:
+            self.clock.mark("sampling")
         if sample is None:
             self.owed = 0
             return False
@@ -56,6 +61,8 @@ class Updates:
             self.parts.table.update_priorities(sample.ids, updated.td)
         if updated.metrics:
             self._metrics = updated.metrics
+        if self.clock.on:
+            self.clock.mark("update")
         self.count += 1
         self.owed = max(0, self.owed - 1)
         return True
@@ -70,6 +77,8 @@ class Updates:
         if self._pushed != self.count:
             self.parts.policy.set_weights(self.parts.learner.get_weights(), self.count)
             self._pushed = self.count
+            if self.clock.on:
+                self.clock.mark("weights")
 
     def newer_than(self, version: int) -> tuple[dict[str, Array], int] | None:
         """The weights and their version, for an explorer elsewhere."""

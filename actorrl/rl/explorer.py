@@ -20,6 +20,7 @@ import numpy as np
 
 from actorrl.rl.lanes import Arrival, InlineLanes, Lanes
 from actorrl.rl.nouns import Array, Environments, Policy
+from actorrl.rl.stopwatch import SILENT
 from actorrl.rl.tracks import EachTrack, Episode, VectorTrack
 from actorrl.rl.windows import NStepWindow
 
@@ -75,6 +76,10 @@ class Explorer:
         self._flying = 0  # lanes that have been asked and have not answered
         self.dropped = 0  # episodes that a lost lane broke off; their returns are not known
         self._version = -1
+        self.clock = SILENT
+        """Of whoever drives it, who begins and ends slices."""
+        self._sending, self._receiving = getattr(self.lanes, "phases", ("sending", "waiting"))
+        self._adding = getattr(sink, "phase", "recording")
 
     def advance(self, steps: int) -> Progress:
         """Step until `steps` more have been answered, or about 100 ms are over, or the limit is reached.
@@ -88,15 +93,20 @@ class Explorer:
             self._pull()
         before, episodes = self.steps, list[Episode]()
         goal = before + steps
-        deadline = time.perf_counter() + SLICE_SECONDS
+        deadline, clock = time.perf_counter() + SLICE_SECONDS, self.clock
         self._act()
         while self.steps < goal and self._flying and time.perf_counter() < deadline:
-            for arrival in self.lanes.receive():
+            arrivals = self.lanes.receive()
+            if clock.on:
+                clock.mark(self._receiving)
+            for arrival in arrivals:
                 self._absorb(arrival, episodes)
             if self.sink is not None and (items := self._window.take()) is not None:
                 self.sink.add(items)
                 if self._vector:
                     break  # a fragment is whole: the next action may be that of newer weights
+            if clock.on:
+                clock.mark(self._adding)
             self._act()
         return Progress(self.steps - before, episodes)
 
@@ -161,6 +171,8 @@ class Explorer:
         masks = {} if mask is None else {"action_mask": np.concatenate([track.mask for track in tracks])}  # type: ignore[misc]
         state = _joined_states([self._states[arrival.lane] for arrival in ready])
         acted = self.policy.act(observations, state, self.chosen - count, explore=self.explore, rng=self.rng, **masks)
+        if self.clock.on:
+            self.clock.mark("inference")
         start = 0
         for arrival, track in zip(ready, tracks, strict=True):
             rows = slice(start, start + len(track))
@@ -175,6 +187,8 @@ class Explorer:
         masks = {} if mask is None else {"action_mask": mask}
         state = self._states[lane]
         acted = self.policy.act(arrival.observation, state, step, explore=self.explore, rng=self.rng, **masks)
+        if self.clock.on:
+            self.clock.mark("inference")
         self._send(lane, acted.action, acted.extras, acted.state)
 
     def _send(self, lane: int, actions: Any, extras: dict[str, Array], state: Any) -> None:
@@ -182,6 +196,8 @@ class Explorer:
         self._states[lane] = state
         self._flying += 1
         self.lanes.send(lane, actions)
+        if self.clock.on:
+            self.clock.mark(self._sending)
 
 
 def _joined(batches: Sequence[Any]) -> Any:

@@ -60,6 +60,9 @@ class InlineLanes:
             each must have a `len`, so that the seeds can be dealt out.
     """
 
+    phases = "environment step", "environment step"
+    """What an explorer does when it sends and when it receives."""
+
     def __init__(self, environments: Sequence[Environments], seeds: Sequence[int | None] | None = None) -> None:
         self._environments = list(environments)
         self._sizes: list[int] = []

@@ -19,6 +19,7 @@ from actorrl.rl.explorer import Explorer, Progress
 from actorrl.rl.lanes import Lanes
 from actorrl.rl.nouns import Environments, Parts
 from actorrl.rl.seeding import EXPLORER, generator
+from actorrl.rl.stopwatch import SILENT, Stopwatch
 from actorrl.rl.tracks import Episode
 from actorrl.rl.windows import NStepWindow
 
@@ -35,6 +36,13 @@ class Practice:
         self.explorer, self.parts = explorer, parts
         self.steps = 0  # environment steps, those of before a resume included
         self._updates = Updates(parts) if parts else None
+        self.clock = SILENT
+
+    def timed_by(self, clock: Stopwatch) -> None:
+        """Let a stopwatch time exploring and learning; whoever calls `advance` begins and ends its slices."""
+        self.clock = self.explorer.clock = clock
+        if self._updates is not None:
+            self._updates.clock = clock
 
     @classmethod
     def of_parts(

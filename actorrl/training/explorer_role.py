@@ -23,6 +23,7 @@ from actorrl.rl.explorer import SLICE_SECONDS, Explorer
 from actorrl.rl.lanes import InlineLanes
 from actorrl.rl.nouns import Array
 from actorrl.rl.seeding import EXPLORER, generator, seed_after, sequence
+from actorrl.rl.stopwatch import Stopwatch
 from actorrl.rl.tracks import Episode
 from actorrl.rl.windows import NStepWindow
 from actorrl.training.copies import OwnRandomness
@@ -69,6 +70,7 @@ class ExplorerRole:
         self._failure: Exception | None = None
         self._newest: Parameters | None = None
         self._explorer: Explorer | None = None  # until it is told to begin
+        self._clock = Stopwatch(f"explorer {number}")
         with self._randomness:
             self._environments = LocalEnvironments(makers, encode=recipe.encoder())
 
@@ -100,6 +102,7 @@ class ExplorerRole:
                 window=window,
                 limit=max(1, self._limit - leave.rounds * self._round),
             )
+            self._explorer.clock = self._clock
         self.take(leave.parameters, leave.until)
 
     def take(self, parameters: Parameters | None, until: int) -> None:
@@ -135,7 +138,9 @@ class ExplorerRole:
         if not self._may():
             return
         with self._kept(), self._randomness:
+            self._clock.begin()
             self._slice()
+            self._clock.end()
         if self._may():
             self._called = True
             myself: Any = current()
@@ -172,7 +177,10 @@ class ExplorerRole:
     def _send(self) -> None:
         if self._table is not None:
             self._table.flush()
-        whole = Round(self._sent, self._fragments, self._episodes, self._done, self._over, self._version)
+        times = self._clock.take()
+        done = self._done, self._over, self._version, () if times is None else (times,)
+        whole = Round(self._sent, self._fragments, self._episodes, *done)
         self._fragments, self._episodes, self._done = [], [], 0
         self._sent += 1
         self._trainer.add.tell(self._number, whole)
+        self._clock.mark("sending")

@@ -9,6 +9,7 @@ cut here, by steps and not by time, so that they are the same wherever the role 
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -21,6 +22,7 @@ from actorrl.rl.explorer import SLICE_SECONDS
 from actorrl.rl.nouns import Array, Parts
 from actorrl.rl.practice import Practice
 from actorrl.rl.seeding import EXPLORER, sequence
+from actorrl.rl.stopwatch import Stopwatch, Times
 from actorrl.rl.tracks import Episode
 from actorrl.training.copies import OwnRandomness, copy_of
 
@@ -60,6 +62,8 @@ class Report(NamedTuple):
     """Episodes that were broken off so far, because their environments crashed."""
     incidents: tuple[str, ...] = ()
     """What happened to environments, in words."""
+    times: tuple[Times, ...] = ()
+    """Where the time went, of this role and of those that it speaks for."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +105,20 @@ class Recipe:
         return Practice.of_parts(parts, lanes, seed=self.seed, limit=total)
 
 
+def timed(advance: Callable[[Any], Report]) -> Callable[[Any], Report]:
+    """A role's `advance` as a slice of its clock, with what that says in the report."""
+
+    @functools.wraps(advance)
+    def slice_of(role: Any) -> Report:
+        role.clock.begin()
+        report = advance(role)
+        role.clock.end()
+        times = role.clock.take()
+        return report if times is None else report._replace(times=(*report.times, times))
+
+    return slice_of
+
+
 class AgentRole:
     """Explores and learns, a slice at a time.
 
@@ -122,8 +140,11 @@ class AgentRole:
         self._number, self._table = number, table
         with self._randomness:
             self._practice = recipe.practice(lanes, marks.total, table)
+        self.clock = Stopwatch("agent" if table is None else f"agent {number}")
+        self._practice.timed_by(self.clock)
         self._incidents: list[str] = getattr(lanes, "incidents", [])
 
+    @timed
     def advance(self) -> Report:
         """Work for about 100 ms, or to the end; after an error there is nothing left to do."""
         if self._failed:
@@ -157,6 +178,7 @@ class AgentRole:
         if steps >= self._next_snapshot or over:
             snapshots.append(self._snapshot())
             self._next_snapshot = steps - steps % marks.snapshot + marks.snapshot
+        self.clock.mark("rows, snapshots")
 
     def _snapshot(self) -> Snapshot:
         if self._bare is not None:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from actorrl.actor import share
 from actorrl.rl.nouns import Array
+from actorrl.rl.stopwatch import Times
 from actorrl.rl.tracks import Episode
 from actorrl.training.roles import Report
 
@@ -40,6 +41,8 @@ class Round(NamedTuple):
     """Whether the explorer has nothing more to do; then the steps may be too few for a fragment."""
     version: int = 0
     """Of the weights it began with."""
+    times: tuple[Times, ...] = ()
+    """Where the time went of whoever sends it, up to the end of the slice before, and of those it speaks for."""
 
 
 class Leave(NamedTuple):

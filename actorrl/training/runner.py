@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 
 from actorrl.actor import Future, fetch, wait
+from actorrl.actor.engine import active
+from actorrl.rl.stopwatch import Stopwatch, Times
 from actorrl.training import checkpoints
 from actorrl.training.flow import PULSE, Flow
 from actorrl.training.merging import Merged, Merger
@@ -25,6 +27,7 @@ from actorrl.training.roles import Recipe, Report, Snapshot
 from actorrl.training.run_directory import Metrics, RunDirectory
 from actorrl.training.selection import Selection, Verdict
 from actorrl.training.views.board import Board
+from actorrl.training.views.timeline import Timeline
 
 PATIENCE = 0.5  # seconds; then it is asked again whether something hangs
 IN_FLIGHT = 2  # slices: one running, one queued, so that a checkpoint or a question gets in between
@@ -84,23 +87,31 @@ class Runner:
     def run(self, roles: Sequence[Any]) -> None:
         """Advance the roles until all are done, then judge what is left to judge. Raises what a role raises."""
         self._began = time.monotonic()
+        clock, self._timeline = Stopwatch("runner"), Timeline(self._directory.path, self._began)
         busy = [role if isinstance(role, Flow) else _Busy(role, number) for number, role in enumerate(roles)]
         try:
             while busy:
+                clock.begin()
                 for one in busy:
                     one.fill()
+                clock.mark("runs the roles" if self._inline else "asking")
                 judging = self._beside and self._selection.busy
                 waiting = [future for one in busy for future in one.waiting()]
                 if not judging and not waiting:
                     time.sleep(PULSE)
                 elif not judging and not any(future.done() for future in waiting):
                     wait(waiting, timeout=PATIENCE)
+                clock.mark("waiting")
                 for one in busy:
                     for report in one.reports():
                         self._take(report, one.number)
                 busy = [one for one in busy if not one.over]
+                clock.mark("writing")
                 if judging:
                     self._judge()
+                clock.mark("evaluation")
+                clock.end()
+                self._look(clock.take())
             self.seconds = self._elapsed()
         except BaseException:
             self._board.close()
@@ -110,6 +121,14 @@ class Runner:
                 for future in one.waiting():
                     future.cancel()
             self.metrics.write()
+            self._timeline.write(time.monotonic() - self._began)
+
+    def _look(self, times: Times | None) -> None:
+        """Note where the Runner's own time went, and now and then how the actors are."""
+        now = time.monotonic()
+        self._timeline.add(times)
+        if active.engine is not None and self._timeline.due(now):
+            self._board.write(sum(self._steps), self._timeline.look(active.engine.actors(), now))
 
     def finish(self) -> None:
         """Judge the snapshots that are left."""
@@ -146,6 +165,8 @@ class Runner:
 
     def _take(self, report: Report, number: int) -> None:
         self._steps[number], self._dropped[number] = report.steps, report.dropped
+        for times in report.times:
+            self._timeline.add(times)
         for incident in report.incidents:
             self._progress.say(f"  {incident}", style="yellow")
         for row in report.rows:

@@ -23,6 +23,7 @@ from actorrl.actor import current
 from actorrl.rl.cadence import Updates
 from actorrl.rl.explorer import SLICE_SECONDS
 from actorrl.rl.replicas import all_of
+from actorrl.rl.stopwatch import Stopwatch, Times
 from actorrl.rl.tracks import Episode
 from actorrl.training.copies import copy_of
 from actorrl.training.gloo import GlooReplicas
@@ -76,6 +77,8 @@ class TrainerRole:
         parts = recipe.build()
         self._parts = parts if table is None else parts._replace(table=table)
         self._updates = Updates(self._parts)
+        self._updates.clock = self._clock = Stopwatch("trainer" if crew is None else f"trainer {crew[1]}")
+        self._times: list[Times] = []  # of its explorers
         self._replicas = None if crew is None else GlooReplicas(*crew)
         if self._replicas is not None:
             self._parts.learner.replicas = self._replicas  # type: ignore[attr-defined]
@@ -93,7 +96,14 @@ class TrainerRole:
         self._allowed = max(self._allowed, allowed)
         self._hand_out()
         rows, snapshots, self._rows, self._snapshots = self._rows, self._snapshots, [], []
-        return Learned(Report(self._steps, rows, snapshots, self._over), self._rounds)
+        times = self._told_times() if self._first is None else ()
+        return Learned(Report(self._steps, rows, snapshots, self._over, times=times), self._rounds)
+
+    def _told_times(self) -> tuple[Times, ...]:
+        """Where the time went of its explorers and of itself, since it was last told."""
+        mine = self._clock.take()
+        times, self._times = (*self._times, *([mine] if mine is not None else [])), []
+        return times
 
     def add(self, explorer: int, whole: Round) -> None:
         """Take the next round of an explorer."""
@@ -101,12 +111,14 @@ class TrainerRole:
             return  # one that its explorer sent before it died, and has come since from the one that followed
         self._received[explorer] += 1
         self._queues[explorer].append(whole)
+        self._times += whole.times
         if not self._called:
             self._go_on()
 
     def also(self, trainer: int, whole: Round) -> None:
         """What another trainer begins to learn from, without its fragments."""
         self._others[trainer].append(whole)
+        self._times += whole.times
         if not self._called:
             self._go_on()
 
@@ -128,7 +140,9 @@ class TrainerRole:
 
     def _go_on(self) -> None:
         with self._kept():
+            self._clock.begin()
             self._slice()
+            self._clock.end()
         if self._failure is None and not self._over and (self._learning or self._complete()):
             self._called = True
             myself: Any = current()
@@ -156,6 +170,7 @@ class TrainerRole:
         self._over = not self._left
         self._parameters = as_parameters(self._parts.learner.get_weights(), self._updates.count)
         self._hand_out()  # before anything else: the explorers wait for it
+        self._clock.mark("sending")
         self._cut()
 
     def _complete(self) -> bool:
@@ -176,14 +191,17 @@ class TrainerRole:
             if whole.last:
                 self._left.discard(explorer)
         if self._first is not None:
-            told = Round(self._rounds, [], self._episodes[began:], self._steps - before, not self._left)
+            did = self._episodes[began:], self._steps - before, not self._left
+            told = Round(self._rounds, [], *did, times=self._told_times())
             self._first.also.tell(self._number, told)
         for others in self._others.values():
             self._book(others.popleft())
         self._updates.steps_taken(self._steps)
         # The last round may be too short for one trainer to learn from; then none does.
         self._learning = True
+        self._clock.mark("recording")
         self._worth = all_of(self._replicas, self._updates.outstanding)
+        self._clock.mark("waiting")
         return True
 
     def _book(self, whole: Round) -> None:
@@ -215,3 +233,4 @@ class TrainerRole:
             state = {"steps": steps, **self._updates.state_dict()}
             self._snapshots.append(Snapshot(steps, copy_of(self._parts.policy), state))
             self._next_snapshot = steps - steps % marks.snapshot + marks.snapshot
+        self._clock.mark("rows, snapshots")

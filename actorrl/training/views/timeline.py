@@ -1,0 +1,171 @@
+"""Where the time of every role goes, over the run: timeline.json. The Runner feeds it, `report` reads it.
+
+    Times of agents, explorers, trainer, Runner ──► Strip per role ┐
+    actors(), once a second ──► busy share, queue, messages ───────┴──► timeline.json, and figures for TensorBoard
+
+It stays small however long the run is: where a strip has become too long, two of its bins become one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from actorrl.actor.engine import ActorInfo
+from actorrl.rl.stopwatch import PERIOD, SPANS, Span, Times
+
+__all__ = ["BINS", "FILE", "Strip", "Timeline", "read"]
+
+FILE = "timeline.json"
+BINS = 240
+"""At most so many per role."""
+WINDOWS = 4
+"""The spans of so many windows are kept, the last ones."""
+EVERY = 1.0
+"""Seconds from one look at the actors to the next, at first; later a part of the run."""
+KINDS = {
+    "EnvironmentServer": "environment",
+    "AgentRole": "agent",
+    "central_agent": "agent",
+    "shared_agent": "agent",
+    "ReplayServer": "replay",
+    "ExplorerRole": "explorer",
+    "TrainerRole": "trainer",
+}
+"""What the actors of a run are called, by their class or what they are made by."""
+DOING = {"environment": "environment step", "replay": "replay"}
+"""What is done by those that have no clock of their own."""
+
+
+class Bin(NamedTuple):
+    """A part of a strip; seconds since the run began."""
+
+    start: float
+    end: float
+    busy: float
+    timed: float
+    phases: dict[str, float]
+
+    def joined(self, other: Bin) -> Bin:
+        """This and the next one as one."""
+        names = dict.fromkeys([*self.phases, *other.phases])
+        phases = {name: self.phases.get(name, 0.0) + other.phases.get(name, 0.0) for name in names}
+        return Bin(self.start, other.end, self.busy + other.busy, self.timed + other.timed, phases)
+
+
+class Strip:
+    """One role's time from the beginning to the end."""
+
+    def __init__(self, role: str) -> None:
+        self.role = role
+        self.bins: list[Bin] = []
+        self.windows: list[list[Span]] = []
+        self._least = 0.0  # seconds that a bin must have before the next one begins
+
+    def add(self, new: Bin, spans: Sequence[Span] = ()) -> None:
+        """What was done next."""
+        if self.bins and self.bins[-1].end - self.bins[-1].start < self._least:
+            new = self.bins.pop().joined(new)
+        self.bins.append(new)
+        if len(self.bins) > BINS:
+            odd = self.bins[len(self.bins) // 2 * 2 :]
+            self.bins = [a.joined(b) for a, b in zip(self.bins[::2], self.bins[1::2], strict=False)] + odd
+            self._least = (self.bins[-1].end - self.bins[0].start) / BINS
+        if spans and self.windows and spans[0].start - self.windows[-1][0].start < PERIOD / 2:
+            self.windows[-1] += list(spans)[: SPANS - len(self.windows[-1])]  # more of the same window
+        elif spans:
+            self.windows = [*self.windows, list(spans)][-WINDOWS:]
+
+
+class _Seen(NamedTuple):
+    """What was known of an actor when it was last looked at."""
+
+    at: float
+    handled: int
+    busy: float
+
+
+class Timeline:
+    """All roles of a run.
+
+    Args:
+        path: of the run directory.
+        began: when the run began, in seconds of the monotonic clock.
+    """
+
+    def __init__(self, path: Path, began: float) -> None:
+        self._path, self._began = path / FILE, began
+        self._strips: dict[str, Strip] = {}
+        self._seen: dict[str, _Seen] = {}
+        self._looked = 0.0
+        self._most: dict[str, list[float]] = {}  # queues: at most, sum, looks
+
+    def _strip(self, role: str) -> Strip:
+        return self._strips.setdefault(role, Strip(role))
+
+    def add(self, times: Times | None) -> None:
+        """What a role says of itself."""
+        if times is None:
+            return
+        start, end = times.start - self._began, times.end - self._began
+        spans = [Span(phase, a - self._began, b - self._began) for phase, a, b in times.spans]
+        self._strip(times.role).add(Bin(start, end, times.busy, times.timed, times.phases), spans)
+
+    def due(self, now: float) -> bool:
+        """Whether it is time for `look`."""
+        return now - self._began - self._looked >= max(EVERY, self._looked / BINS)
+
+    def look(self, infos: Sequence[ActorInfo], now: float) -> dict[str, float]:
+        """What `actors()` says; figures by kind of role: messages per second, and messages that wait, at most."""
+        at = now - self._began
+        self._looked = at
+        counts: dict[str, int] = {}
+        figures: dict[str, float] = {}
+        for info in infos:
+            kind = KINDS.get(info.cls)
+            if kind is None:
+                continue
+            number = counts[kind] = counts.get(kind, -1) + 1
+            before = self._seen.get(f"{kind} {number}", _Seen(0.0, 0, 0.0))
+            seen = self._seen[f"{kind} {number}"] = _Seen(at, info.handled, info.busy * at)
+            seconds = max(at - before.at, 1e-9)
+            rate, queue = f"throughput/{kind}_messages_per_second", f"queues/{kind}"
+            figures[rate] = figures.get(rate, 0.0) + max(0, seen.handled - before.handled) / seconds
+            figures[queue] = max(figures.get(queue, 0.0), float(info.queue))
+            if kind in DOING:
+                busy = min(max(seen.busy - before.busy, 0.0), seconds)
+                self._strip(f"{kind} {number}").add(Bin(before.at, at, busy, busy, {DOING[kind]: busy}))
+        for kind in counts:
+            most, total, looks = self._most.get(kind, [0.0, 0.0, 0.0])
+            queue_now = figures[f"queues/{kind}"]
+            self._most[kind] = [max(most, queue_now), total + queue_now, looks + 1]
+        return figures
+
+    def write(self, seconds: float) -> None:
+        """Write timeline.json; `seconds` is how long training has taken."""
+        roles = [
+            {
+                "role": strip.role,
+                "bins": [[*(round(value, 5) for value in one[:4]), _rounded(one.phases)] for one in strip.bins],
+                "windows": [[[s.phase, round(s.start, 6), round(s.end, 6)] for s in w] for w in strip.windows],
+            }
+            for strip in self._strips.values()
+        ]
+        queues = {kind: {"most": most, "mean": total / looks} for kind, (most, total, looks) in self._most.items()}
+        fresh = self._path.with_suffix(".new")
+        fresh.write_text(json.dumps({"seconds": round(seconds, 3), "roles": roles, "queues": queues}))
+        fresh.replace(self._path)
+
+
+def _rounded(phases: dict[str, float]) -> dict[str, float]:
+    return {phase: round(seconds, 6) for phase, seconds in phases.items()}
+
+
+def read(path: Path) -> dict[str, Any] | None:
+    """timeline.json of a run directory; None where there is none, or none that can be read."""
+    try:
+        return json.loads((path / FILE).read_text())
+    except (OSError, ValueError):
+        return None
