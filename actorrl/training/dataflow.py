@@ -83,7 +83,8 @@ def wired_dataflow(
         server = None if is_streamed(parts) else startat(None, ReplayServer, cast(ReplayTable, parts.table))
         actors += [] if server is None else [server]
         table = None if server is None else RemoteTable(server, prioritized=prioritized, agent=n, adds=False)
-        trainers = started_trainers(arrangement, recipe, marks, table, files, inline=inline)
+        told = trainer_recipe(recipe, arrangement)
+        trainers = started_trainers(arrangement, told, marks, table, files, inline=inline)
         actors += trainers
         explorers: list[ActorRef[ExplorerRole]] = []
         for e in range(n):
@@ -134,8 +135,19 @@ def explorer_recipe(recipe: Recipe, arrangement: Dataflow, explorer: int) -> Rec
     """The recipe of one explorer's policy: with its rung of the ladder, or schedules over its own steps."""
     config, n = recipe.agent, arrangement.explorers
     if arrangement.epsilon_ladder:
-        epsilon = epsilon_ladder(explorer, n)
-        config = dataclasses.replace(config, exploration_initial_eps=epsilon, exploration_final_eps=epsilon)
+        config = _with_epsilon(config, epsilon_ladder(explorer, n))
     elif hasattr(config, "exploration_fraction") and config.total_steps:
         config = dataclasses.replace(config, total_steps=max(1, config.total_steps // n))
     return dataclasses.replace(recipe, agent=config)
+
+
+def trainer_recipe(recipe: Recipe, arrangement: Dataflow) -> Recipe:
+    """The trainer's, whose ε is only told: the mean of the ladder's, where there is one."""
+    if not arrangement.epsilon_ladder:
+        return recipe
+    ladder = [epsilon_ladder(e, arrangement.explorers) for e in range(arrangement.explorers)]
+    return dataclasses.replace(recipe, agent=_with_epsilon(recipe.agent, sum(ladder) / len(ladder)))
+
+
+def _with_epsilon(config: Any, epsilon: float) -> Any:
+    return dataclasses.replace(config, exploration_initial_eps=epsilon, exploration_final_eps=epsilon)

@@ -79,6 +79,23 @@ def test_two_trainers_learn_what_one_does(steps: int):
         np.testing.assert_allclose(value, theirs[name], rtol=2e-3, atol=2e-5, err_msg=name)
 
 
+@pytest.mark.parametrize("prioritized", [False, True])
+def test_rows_go_to_a_table_that_the_trainer_samples_from(prioritized: bool):
+    config = DQNConfig(prioritized=prioritized, learning_starts=100, hidden_sizes=(16,))
+    runs = [train(config, short, steps=384, arrangement=Dataflow(1, 4), engine=e) for e in ("inline", "processes")]
+
+    assert_same(*runs)
+    assert runs[0].metrics["updates"][-1] == 2 * (384 // 4 - 99 // 4)
+
+
+def test_every_explorer_has_a_rung_of_the_ladder_for_good():
+    config = DQNConfig(learning_starts=100, hidden_sizes=(16,), prioritized=True)
+    run = train(config, short, steps=384, arrangement=Dataflow(2, 2, mode="async", epsilon_ladder=True))
+
+    np.testing.assert_allclose(run.metrics["epsilon"], (0.4 + 0.4**8) / 2, rtol=1e-4)
+    assert run.metrics["updates"][-1] > 0 and np.nanmax(run.metrics["staleness"]) > 0
+
+
 def test_a_trainer_of_several_that_dies_ends_the_run():
     config = dataclasses.replace(PPO, network=lambda space, outputs: Deadly(space.shape[0], outputs))
     with pytest.raises(errors.ActorDied, match="TrainerRole"):
