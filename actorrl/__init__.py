@@ -19,7 +19,7 @@ Where to look first:
     get an answer                   fetch, wait, as_completed, Future
     end one                         stop, kill, watch, System, shutdown
     look at what runs               actors, current, get_actor
-    train something                 train, load, Run                        docs/agents.md, docs/environments.md
+    train something                 train, resume, load, Run                docs/agents.md, docs/environments.md
     use what was trained            sweep                                   docs/using.md
     choose who talks to whom        Central, SharedReplay, Dataflow         docs/arrangements.md
     choose an algorithm             DQNConfig, SACConfig, TD3Config, PPOConfig, A2CConfig, ImpalaConfig, ...
@@ -74,7 +74,7 @@ if TYPE_CHECKING:
         StepAgent,
         TD3Config,
     )
-    from actorrl.training import Central, Dataflow, Run, SharedReplay, load, sweep, train
+    from actorrl.training import Central, Dataflow, Run, SharedReplay, load, resume, sweep, train
 
 __all__ = [
     "A2CConfig",
@@ -109,6 +109,7 @@ __all__ = [
     "kill",
     "load",
     "remote",
+    "resume",
     "share",
     "shutdown",
     "startat",
@@ -121,7 +122,7 @@ __all__ = [
 
 # Who owns the names that are not the runtime's.
 _RL = {"Explorer", "Parts", "PerStep", "StepAgent", *(name for name in __all__ if name.endswith("Config"))}
-_TRAINING = {"Central", "Dataflow", "Run", "SharedReplay", "load", "sweep", "train"}
+_TRAINING = {"Central", "Dataflow", "Run", "SharedReplay", "load", "resume", "sweep", "train"}
 
 
 def __getattr__(name: str) -> Any:

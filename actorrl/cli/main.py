@@ -1,6 +1,7 @@
-"""The command `actorrl`: train, evaluate, plot, list, show. `python -m actorrl` and the installed script call `main`.
+"""The command `actorrl`: train, resume, evaluate, plot, list, show. `python -m actorrl` and the script call `main`.
 
     actorrl train PRESET|FILE.yaml [--seed N] [--run-dir DIR] [--steps N] [--any.key value ...]
+    actorrl resume RUN_DIR [--steps N] [--trust]
     actorrl evaluate RUN_DIR [--episodes 100] [--which best|final] [--render] [--trust]
     actorrl plot RUN_DIR... [--out FILE.png] [--metric COLUMN] [--against steps|seconds]
     actorrl sweep RUN_DIR --env.KEY VALUES ... [--episodes 200] [--jobs N] [--which best|final]
@@ -18,9 +19,13 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from typing import TYPE_CHECKING
 
 from actorrl.cli.parser import Parser as _Parser
 from actorrl.cli.parser import parsed as _parsed
+
+if TYPE_CHECKING:
+    from actorrl.training.entry import Prepared
 
 COMMANDS = ("train", "evaluate", "resume", "plot", "sweep", "list", "show")
 EXPECTED = (ValueError, TypeError, LookupError, OSError, NotImplementedError, ImportError)
@@ -64,6 +69,7 @@ def _dispatch(arguments: list[str]) -> int:
         "train": train,
         "evaluate": evaluate,
         "sweep": sweep,
+        "resume": resume,
         "list": list_presets,
         "show": show,
         "plot": plot,
@@ -92,17 +98,38 @@ def train(arguments: list[str]) -> int:
     tree, name = find(given.preset)
     others |= {key: value for key in ("seed", "steps") if (value := getattr(given, key)) is not None}
     experiment = Experiment.from_tree(read_overrides(tree, others), name).checked()
-    prepared = prepare(experiment, given.run_dir)
+    return _run(prepare(experiment, given.run_dir))
+
+
+def _run(prepared: Prepared) -> int:
+    """Train what is prepared; the exit code."""
+    path = prepared.directory.path
     try:
         prepared.run()
-    except KeyboardInterrupt:
-        print(f"actorrl: interrupted; what there is lies in {prepared.directory.path}", file=sys.stderr)
+    except KeyboardInterrupt as error:
+        said = str(error) or f"interrupted; what there is lies in {path}; go on with: actorrl resume {path}"
+        print(f"actorrl: {said}", file=sys.stderr)
         return INTERRUPTED
     except Exception:
         traceback.print_exc()
-        print(f"actorrl: the run failed; what there is lies in {prepared.directory.path}", file=sys.stderr)
+        print(f"actorrl: the run failed; what there is lies in {path}", file=sys.stderr)
         return 1
     return 0
+
+
+def resume(arguments: list[str]) -> int:
+    """`actorrl resume`: go on with a run that was cut off, or make it longer."""
+    from actorrl.cli.options import check_known
+    from actorrl.training.resuming import prepare_resume
+
+    parser = _Parser("actorrl resume", description="Go on from the last checkpoint of a run.", allow_abbrev=False)
+    parser.add_argument("run_dir", metavar="RUN_DIR", help="the directory of a run")
+    parser.add_argument("--steps", type=float, help="a new total of environment steps, those already made included")
+    parser.add_argument("--trust", action="store_true", help="open a pickled agent, which can run any code")
+    given, others = _parsed(parser, arguments)
+    check_known(("steps", "trust"), others, "resume")
+    prepared = prepare_resume(given.run_dir, steps=given.steps, trust=given.trust)
+    return 0 if prepared is None else _run(prepared)
 
 
 def evaluate(arguments: list[str]) -> int:

@@ -25,12 +25,13 @@ class Updates:
         self._metrics: dict[str, float] = {}
         self.clock = SILENT
         """Of whoever drives it, who begins and ends slices."""
+        self._starts = max(parts.cadence.learning_starts, 1)
         self.push()
 
     def steps_until_due(self, steps: int) -> int:
         """How many more environment steps until the next update falls due, at least 1."""
         cadence = self.parts.cadence
-        return max(cadence.train_freq - steps % cadence.train_freq, cadence.learning_starts - steps)
+        return max(cadence.train_freq - steps % cadence.train_freq, self._starts - steps)
 
     def steps_taken(self, steps: int) -> None:
         """Book the agent's step count; `owed` grows by `gradient_steps` for each burst that fell due.
@@ -44,8 +45,13 @@ class Updates:
         self._bursts = bursts
 
     def _bursts_due(self, steps: int) -> int:
-        starts, freq = max(self.parts.cadence.learning_starts, 1), self.parts.cadence.train_freq
-        return max(0, steps // freq - (starts - 1) // freq)
+        freq = self.parts.cadence.train_freq
+        return max(0, steps // freq - (self._starts - 1) // freq)
+
+    def fill_again(self, steps: int) -> None:
+        """The table was lost after so many steps: no update before another `learning_starts` are over."""
+        self._starts = steps + max(self.parts.cadence.learning_starts, 1)
+        self.owed = self._bursts = 0
 
     def one(self) -> bool:
         """Do one update; where the table has nothing to give, owe nothing any more. Whether it was done."""
@@ -102,3 +108,18 @@ class Updates:
         self.count, self.owed, self._bursts = int(state["updates"]), int(state["owed"]), int(state["bursts"])
         self._pushed = -1
         self.push()
+
+    def training_state(self, table: bool = True) -> dict[str, Any]:
+        """What else it takes to go on as if nothing had happened: the latest figures, and the table if wanted."""
+        owner: Any = self.parts.table
+        kept = owner.state_dict() if table and hasattr(owner, "state_dict") else None
+        return {"figures": dict(self._metrics), "starts": self._starts, "table": kept}
+
+    def load_training_state(self, state: dict[str, Any], steps: int) -> None:
+        """Take back what `training_state` gave after so many steps; what was learned has been loaded before."""
+        self._metrics, self._starts = dict(state["figures"]), int(state["starts"])
+        owner: Any = self.parts.table
+        if state["table"] is not None:
+            owner.load_state_dict(state["table"])
+        else:
+            self.fill_again(steps)

@@ -34,6 +34,10 @@ class EpisodeWindow:
         for i in range(len(observation)):
             self._steps[lane, i] = []
 
+    def cut(self, lane: int) -> None:
+        """The lane will be reset after its last step; an episode without its end teaches nothing here."""
+        self.begin(lane, self._now[lane][0], None)
+
     def add(self, lane: int, action: Array, extras: dict[str, Array], stepped: Stepped) -> None:
         """One step of a lane's environments."""
         observation, mask = self._now[lane]

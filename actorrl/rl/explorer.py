@@ -80,6 +80,35 @@ class Explorer:
         """Of whoever drives it, who begins and ends slices."""
         self._sending, self._receiving = getattr(self.lanes, "phases", ("sending", "waiting"))
         self._adding = getattr(sink, "phase", "recording")
+        self._again = 0  # steps when the lanes were last to be reset for a checkpoint
+
+    @property
+    def idle(self) -> bool:
+        """Whether every step whose action was chosen has been answered."""
+        return self.steps == self.chosen
+
+    def begin_again(self) -> None:
+        """End every episode here: its steps count, its return is not booked. For an idle explorer.
+
+        The next `advance` resets the lanes, with seeds that follow from the first ones and the steps so far: what
+        comes is the same whether this explorer goes on or another one that has taken over its state.
+        """
+        for track in self._tracks:
+            track.cut()
+        if self.sink is not None and (items := self._window.take()) is not None:
+            self.sink.add(items)
+        self._tracks, self._ready = [], []
+        self._again = self.steps
+
+    def state_dict(self) -> dict[str, Any]:
+        """The generator and the counts; of the environments nothing, which begin again."""
+        return {"steps": self.steps, "dropped": self.dropped, "rng": self.rng.bit_generator.state}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where another explorer was, with environments that are reset."""
+        self.steps = self.chosen = self._again = int(state["steps"])
+        self.dropped = int(state["dropped"])
+        self.rng.bit_generator.state = state["rng"]
 
     def advance(self, steps: int) -> Progress:
         """Step until `steps` more have been answered, or about 100 ms are over, or the limit is reached.
@@ -111,7 +140,7 @@ class Explorer:
         return Progress(self.steps - before, episodes)
 
     def _start(self) -> None:
-        self.lanes.reset()
+        self.lanes.reset(self._again)
         sizes = self.lanes.sizes
         recorded = self._window if self.sink is not None else None
         for lane in range(len(sizes)):

@@ -245,7 +245,7 @@ class FragmentLearner:
         if self._moments is not None:
             parts.append(("observation.", self._moments))
         if self._objective.returns is not None:
-            parts.append(("returns.", self._objective.returns.moments))
+            parts.append(("returns.", self._objective.returns))
         return parts
 
 

@@ -43,6 +43,12 @@ class FragmentWindow:
         """A lane was reset: what it had begun is given up, since the step that broke it off never happened."""
         self._open[lane] = _Open(self.length, observation, mask)
 
+    def cut(self, lane: int) -> None:
+        """The lane will be reset after its last step: what it had begun is a fragment, shorter than the others."""
+        begun = self._open.pop(lane)
+        if begun.t:
+            self._full.append(begun.done())
+
     def add(self, lane: int, action: Array, extras: dict[str, Array], stepped: Stepped) -> None:
         """One step of a lane's k environments, from the observations before it by `action` [k, *a]."""
         fragment = self._open[lane]
@@ -101,19 +107,19 @@ class _Open:
             self._final += [(t, i, last, masks.get(i)) for i, last in stepped.final_observation.items()]
 
     def done(self) -> Fragment:
-        shape, dtype = self._observation.shape[2:], self._observation.dtype
+        t, shape, dtype = self.t, self._observation.shape[2:], self._observation.dtype
         fragment = {
-            "observation": self._observation,
-            **self._recorded,
-            "reward": self._reward,
-            "terminated": self._terminated,
-            "truncated": self._truncated,
+            "observation": self._observation[: t + 1],
+            **{name: values[:t] for name, values in self._recorded.items()},
+            "reward": self._reward[:t],
+            "terminated": self._terminated[:t],
+            "truncated": self._truncated[:t],
             "final_observation": np.array([last for _, _, last, _ in self._final], dtype).reshape(-1, *shape),
             "final_index": np.array([(t, i) for t, i, _, _ in self._final], np.int64).reshape(-1, 2),
             "version": np.array(self.version),
         }
         if self._mask is not None:
-            fragment["action_mask"] = self._mask
+            fragment["action_mask"] = self._mask[: t + 1]
             masks = [mask for _, _, _, mask in self._final]
             fragment["final_action_mask"] = np.array(masks, np.bool_).reshape(-1, self._mask.shape[2])
         return fragment

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
 from actorrl.rl.nouns import Array, Environments, Stepped
+from actorrl.rl.seeding import seed_again
 
 
 class Arrival(NamedTuple):
@@ -35,8 +36,11 @@ class Lanes(Protocol):
         """How many environments each lane holds, known after `reset`; they are numbered through, lane by lane."""
         ...
 
-    def reset(self) -> None:
-        """Ask every lane for its first observations; `receive` hands them out."""
+    def reset(self, again: int = 0) -> None:
+        """Ask every lane for its first observations; `receive` hands them out.
+
+        Where all are reset once more for a checkpoint, `again` are the steps so far: other seeds follow from it.
+        """
         ...
 
     def send(self, lane: int, actions: Any) -> None:
@@ -73,8 +77,10 @@ class InlineLanes:
     def sizes(self) -> Sequence[int]:
         return self._sizes
 
-    def reset(self) -> None:
-        seeds, self._seeds, self._sizes = self._seeds, None, []
+    def reset(self, again: int = 0) -> None:
+        seeds, self._sizes = self._seeds if again or not self._sizes else None, []
+        if again and seeds is not None:
+            seeds = [None if seed is None else seed_again(seed, again) for seed in seeds]
         for lane, environment in enumerate(self._environments):
             mine = seeds
             if seeds is not None and len(self._environments) > 1:

@@ -95,6 +95,16 @@ class DiscountedReturns:
         self._running[source] = running
         (self.moments if into is None else into).update(seen.reshape(-1))
 
+    def state_dict(self) -> dict[str, Any]:
+        """The moments, and each explorer's returns so far, as copies."""
+        running = {f"running.{source}": values.copy() for source, values in self._running.items()}
+        return {**self.moments.state_dict(), **running}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take back what `state_dict` gave."""
+        self.moments.load_state_dict(state)
+        self._running = {int(name[8:]): np.array(v) for name, v in state.items() if name.startswith("running.")}
+
     @property
     def scale(self) -> float:
         """What rewards are divided by."""

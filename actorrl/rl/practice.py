@@ -128,3 +128,18 @@ class Practice:
             return
         self.steps = self.explorer.steps = self.explorer.chosen = int(state["steps"])
         self._updates.load_state_dict(state)
+
+    def training_state(self, table: bool = True) -> dict[str, Any]:
+        """What it takes beside `state_dict` to go on as if nothing had happened: counts, generators, the table.
+
+        Bit for bit where nothing is owed and the explorer has just begun again; else what was in flight is lost.
+        """
+        updates = self._updates.training_state(table) if self._updates else None
+        return {"explorer": self.explorer.state_dict(), "updates": updates}
+
+    def load_training_state(self, state: dict[str, Any]) -> None:
+        """Take back what `training_state` gave; what was learned has been loaded before."""
+        self.explorer.load_state_dict(state["explorer"])
+        self.steps = self.explorer.steps
+        if self._updates is not None:
+            self._updates.load_training_state(state["updates"], self.steps)

@@ -126,6 +126,15 @@ class RateLimiter:
         """So many rows were sampled."""
         self.sampled += rows
 
+    def state_dict(self) -> dict[str, int]:
+        """The counts."""
+        return {"inserted": self.inserted, "sampled": self.sampled, "before": self._before}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Take back what `state_dict` gave."""
+        self.inserted, self.sampled = int(state["inserted"]), int(state["sampled"])
+        self._before = int(state["before"])
+
     def gone(self, side: Side, why: str) -> None:
         """Nobody inserts, or samples, any more: whoever would wait for them gets OtherSideGone with this reason."""
         self._gone[side] = why

@@ -95,5 +95,15 @@ class Rollouts:
         self._current, self._epochs = self._learner.prepare(taken), self._n_epochs
         return True
 
+    def state_dict(self) -> dict[str, Any]:
+        """The fragments that wait, and the generator; what is being learned from is not kept."""
+        return {"waiting": list(self._waiting), "rng": self._rng.bit_generator.state}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take back what `state_dict` gave."""
+        self._waiting, self._steps = [], 0
+        self.add([dict(fragment) for fragment in state["waiting"]])
+        self._rng.bit_generator.state = state["rng"]
+
     def update_priorities(self, ids: Array, td: Array) -> None:
         """Rows have none."""

@@ -6,7 +6,7 @@ removed first it lies in slot r % capacity; for other removers the table tells t
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -40,6 +40,14 @@ class Sampler(Protocol):
         """TD errors [n] of the rows in these slots."""
         ...
 
+    def state_dict(self) -> dict[str, Any]:
+        """What it knows of the rows; the generator is the table's."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take back what `state_dict` gave."""
+        ...
+
 
 class Uniform:
     """Every row with the same chance, with replacement."""
@@ -57,6 +65,12 @@ class Uniform:
 
     def update(self, slots: Array, td: Array) -> None:
         """Every row keeps its chance, whatever its TD error."""
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """There is nothing to know."""
 
 
 class Prioritized:
@@ -106,6 +120,13 @@ class Prioritized:
         self._largest = max(self._largest, largest)
         self._tree.set(slots, priority)
 
+    def state_dict(self) -> dict[str, Any]:
+        return {"tree": self._tree.state_dict(), "largest": self._largest, "batches": self.batches}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._tree.load_state_dict(state["tree"])
+        self._largest, self.batches = float(state["largest"]), int(state["batches"])
+
 
 def replay_sampler(prioritized: bool, updates: float) -> Sampler:
     """The sampler that configs mean by `prioritized`; β reaches 1 after so many updates."""
@@ -139,3 +160,9 @@ class Fifo:
 
     def update(self, slots: Array, td: Array) -> None:
         """Rows come in order, whatever their TD error."""
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"read": self.read}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.read = int(state["read"])

@@ -43,6 +43,11 @@ def environment_seeds(seed: int | None, count: int, role: int = ENVIRONMENT, fir
     return [integer(seed, role, first + i) for i in range(count)]
 
 
+def seed_again(seed: int, again: int) -> int:
+    """The seed of an environment that is reset because a checkpoint was due, after `again` steps of its agent."""
+    return int(np.random.SeedSequence(seed, spawn_key=(again, 0)).generate_state(1, np.uint32)[0] >> 1)
+
+
 def seed_after(seed: int, crashes: int) -> int:
     """The seed of an environment that has crashed so often; each time another, so that it does not repeat itself."""
     return int(np.random.SeedSequence(seed, spawn_key=(crashes,)).generate_state(1, np.uint32)[0] >> 1)

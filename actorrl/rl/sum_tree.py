@@ -10,6 +10,8 @@ few calls of numpy rather than a loop over its rows.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from actorrl.rl.nouns import Array
@@ -48,6 +50,15 @@ class SumTree:
         for below, above in zip(self._levels, self._levels[1:], strict=False):
             slots = slots // CHILDREN
             above.reshape(-1)[slots] = below.take(slots, 0) @ _SUM
+
+    def state_dict(self) -> dict[str, Any]:
+        """Values and sums, as copies."""
+        return {"levels": [level.copy() for level in self._levels]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take back what `state_dict` gave; ValueError where the capacity was another."""
+        for mine, theirs in zip(self._levels, state["levels"], strict=True):
+            mine[...] = theirs
 
     def find(self, targets: Array) -> Array:
         """For each target [n] in [0, total) the slot where the running sum of the values first exceeds it.

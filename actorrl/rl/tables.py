@@ -136,6 +136,7 @@ class ReplayTable:
         rows = np.ascontiguousarray(as_rows(items, self._layout))
         if self._layout is None:
             self._allocate(rows.dtype)
+        self._layout = rows.dtype  # the same, but the very object is what `add` looks for
         return rows
 
     def _allocate(self, layout: np.dtype) -> None:
@@ -202,6 +203,39 @@ class ReplayTable:
             self._allocate(held.dtype)
             self._rows[: len(held)] = held
 
+    def state_dict(self) -> dict[str, Any]:
+        """The rows that are there, by field, what sampler and limiter know, and the generator; as copies."""
+        held = {} if self._layout is None else as_batch(self._rows[: len(self)].copy())
+        return {
+            "rows": held,
+            "inserted": self.inserted,
+            "told": self._told,
+            "untold": list(self._untold),
+            "keys": None if self._keys is None else self._keys.copy(),
+            "sampler": self._sampler.state_dict(),
+            "limiter": None if self.limiter is None else self.limiter.state_dict(),
+            "rng": self._rng.bit_generator.state,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take back what `state_dict` gave. ValueError where the capacity was another."""
+        rows = as_rows(state["rows"]) if state["rows"] else None
+        if rows is not None:
+            if len(rows) != min(int(state["inserted"]), self.capacity):
+                raise ValueError(
+                    f"expected {min(int(state['inserted']), self.capacity)} rows of a table with a capacity of "
+                    f"{self.capacity}, found {len(rows)}: buffer_size must stay what it was"
+                )
+            self._allocate(rows.dtype)
+            self._rows[: len(rows)] = rows
+        self.inserted, self._told = int(state["inserted"]), int(state["told"])
+        self._untold = [np.array(slots) for slots in state["untold"]]
+        self._keys = None if state["keys"] is None else np.array(state["keys"])
+        self._sampler.load_state_dict(state["sampler"])
+        if self.limiter is not None and state["limiter"] is not None:
+            self.limiter.load_state_dict(state["limiter"])
+        self._rng.bit_generator.state = state["rng"]
+
     def _tell(self) -> None:
         """Tell the sampler which slots were written since it last was: once per batch, not once per row."""
         if self._keys is None:
@@ -260,3 +294,11 @@ class StreamTable:
 
     def update_priorities(self, ids: Array, td: Array) -> None:
         """Rows leave in the order they came, whatever their TD error."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """The rows that wait."""
+        return {"chunks": [as_batch(chunk.copy()) for chunk in self._chunks]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take back what `state_dict` gave."""
+        self._chunks = deque(as_rows(chunk) for chunk in state["chunks"])

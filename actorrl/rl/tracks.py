@@ -57,11 +57,15 @@ class EachTrack:
         """bool [k, n], the legal actions now; None where there are no masks."""
         return None if self._each[0].mask is None else np.array([one.mask for one in self._each])
 
-    def begin(self, observation: Any, mask: Array | None) -> None:
-        """The lane was reset: at the start, or because it was lost and came back."""
+    def cut(self) -> None:
+        """What comes next is another episode, though this one has not ended."""
         if self._window is not None:
             for i in range(len(self._each)):
                 self._window.cut(self._first + i)
+
+    def begin(self, observation: Any, mask: Array | None) -> None:
+        """The lane was reset: at the start, or because it was lost and came back."""
+        self.cut()
         masks = mask if mask is not None else [None] * len(observation)
         self._each = [_One(o, m) for o, m in zip(observation, masks, strict=True)]
 
@@ -121,6 +125,11 @@ class VectorTrack:
 
     def __len__(self) -> int:
         return len(self._returns)
+
+    def cut(self) -> None:
+        """What comes next is another episode, though this one has not ended."""
+        if len(self):
+            self._window.cut(self._lane)
 
     def begin(self, observation: Array, mask: Array | None) -> None:
         """The lane was reset: at the start, or because it was lost and came back."""

@@ -11,6 +11,8 @@
     runner          keeps the roles busy, writes down what happens       selection, evaluation: which snapshot is best
     run             Run and load                                         run_directory, checkpoints, arrays_file, curve
     sweeping        sweep(...): a trained agent over a grid              grids, sweep_results: what it reads and finds
+    resuming        resume(...): go on from the last checkpoint          saving: that checkpoint; interrupts: Ctrl-C
+    versions        what made a run
 
 Names are imported on first use; what people look at (rich, matplotlib, ...) is the extra `cli`.
 """
@@ -25,10 +27,22 @@ if TYPE_CHECKING:
     from actorrl.training.arrangements import Central, Dataflow, SharedReplay
     from actorrl.training.entry import train
     from actorrl.training.evaluation import Evaluation, EvaluationPlan
+    from actorrl.training.resuming import resume
     from actorrl.training.run import Run, load
     from actorrl.training.sweeping import sweep
 
-__all__ = ["Central", "Dataflow", "Evaluation", "EvaluationPlan", "Run", "SharedReplay", "load", "sweep", "train"]
+__all__ = [
+    "Central",
+    "Dataflow",
+    "Evaluation",
+    "EvaluationPlan",
+    "Run",
+    "SharedReplay",
+    "load",
+    "resume",
+    "sweep",
+    "train",
+]
 
 _HOMES = {
     "Central": "arrangements",
@@ -38,6 +52,7 @@ _HOMES = {
     "Run": "run",
     "SharedReplay": "arrangements",
     "load": "run",
+    "resume": "resuming",
     "sweep": "sweeping",
     "train": "entry",
 }
@@ -48,7 +63,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'actorrl.training' has no attribute {name!r}")
     module = f"actorrl.training.{_HOMES[name]}"
-    if name in ("train", "load", "Run", "sweep"):
+    if name in ("train", "load", "resume", "Run", "sweep"):
         require_extra()
     value = getattr(importlib.import_module(module), name)
     globals()[name] = value

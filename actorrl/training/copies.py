@@ -43,6 +43,14 @@ class OwnRandomness:
         seeds.load(outside)
         self._outside: dict[str, Any] = {}
 
+    def state_dict(self) -> dict[str, Any]:
+        """Where the role's generators stand; asked for from outside."""
+        return dict(self._inside)
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take back what `state_dict` gave."""
+        self._inside = {**self._inside, **state}
+
     def __enter__(self) -> None:
         self._outside = seeds.save()
         seeds.load(self._inside)

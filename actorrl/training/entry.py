@@ -14,23 +14,28 @@ from pathlib import Path
 from typing import Any
 
 from actorrl.rl.seeding import agent_seed
+from actorrl.training import checkpoints
 from actorrl.training.arrangements import Dataflow, SharedReplay, require_fitting
 from actorrl.training.check import check_agent
 from actorrl.training.copies import copy_of
 from actorrl.training.dataflow import check_streamed
-from actorrl.training.environment_source import EnvironmentSource
+from actorrl.training.environment_source import UNLIMITED, EnvironmentSource
 from actorrl.training.evaluation import Evaluation, Evaluator, Player
 from actorrl.training.experiment import Experiment
 from actorrl.training.progress import ProgressLine, duration
 from actorrl.training.roles import Marks, Recipe, Snapshot
 from actorrl.training.run import Run
-from actorrl.training.run_directory import RunDirectory
+from actorrl.training.run_directory import RunDirectory, in_use
 from actorrl.training.runner import Runner
+from actorrl.training.saving import Resumption, unpacked
 from actorrl.training.selection import FREE_SECONDS, SHARE, Selection
 from actorrl.training.shared_replay import check_shared, shared_table
 from actorrl.training.wiring import wired
 
 ROWS_PER_SNAPSHOT = 25
+EPISODES_BETWEEN_RESETS = 4
+"""As long as they may be; `STEPS_BETWEEN_RESETS` of one environment are the least and the most."""
+STEPS_BETWEEN_RESETS = (1_000, 10_000)
 EACH = 20
 """Closing episodes of each of several agents."""
 
@@ -90,14 +95,28 @@ class Prepared:
     """Of each agent."""
     source: EnvironmentSource
     directory: RunDirectory
+    resumption: Resumption | None = None
+    """Where it goes on from; None to begin."""
+    trust: bool = False
+    """Whether what that holds may be a pickle."""
 
     def run(self) -> Run:
-        """Train to the end, evaluate best and final, draw the curve."""
+        """Train to the end, evaluate best and final, draw the curve.
+
+        Raises:
+            BlockingIOError: another process is at work in the directory.
+        """
+        with in_use(self.directory.path):
+            return self._run()
+
+    def _run(self) -> Run:
         experiment, source, recipes = self.experiment, self.source, self.recipes
         total, agents = experiment.steps or 0, len(recipes)
         every = experiment.evaluation.interval(total, agents)
         shares = [total // agents + (j < total % agents) for j in range(agents)]
-        marks = [Marks(share, max(1, min(every, share) // ROWS_PER_SNAPSHOT), every) for share in shares]
+        reset = self._steps_between_resets()
+        buffer = experiment.evaluation.checkpoint_buffer
+        marks = [Marks(share, max(1, min(every, share) // ROWS_PER_SNAPSHOT), every, reset, buffer) for share in shares]
         evaluator = Evaluator(source, recipes[0].encoder(), experiment.seed)
         with ProgressLine(total) as progress, _one_torch_thread(), closing(evaluator):
             _announce(progress, self)
@@ -105,23 +124,63 @@ class Prepared:
             inline = experiment.arrangement is None or experiment.engine == "inline"
             where: dict[str, Any] = {"beside": source.copies, "inline": inline, "recipe": recipes[0]}
             runner = Runner(self.directory, selection, progress, total=total, agents=agents, **where)
-            with wired(experiment.arrangement, experiment.engine, recipes, source, marks) as roles:
+            going = self._go_on(runner)
+            with wired(experiment.arrangement, experiment.engine, going, source, marks) as roles:
                 runner.run(roles)
             progress.stop()
             runner.finish()
             return _close(self, runner, progress)
 
+    def _steps_between_resets(self) -> int:
+        """So many steps of an agent that each of its environments ends some episodes in between; how long the run is
+        does not matter, so that a longer one is the same up to there."""
+        recipe, arrangement = self.recipes[0], self.experiment.arrangement
+        k = getattr(recipe.agent, "n_envs", 1) if arrangement is None else arrangement.environments
+        episodes = EPISODES_BETWEEN_RESETS * (self.source.episode_limit or UNLIMITED // 2)
+        least, most = STEPS_BETWEEN_RESETS
+        return min(max(episodes, least), most) * max(1, k // len(self.recipes))
+
+    def _go_on(self, runner: Runner) -> list[Recipe]:
+        """The recipes, going on from the checkpoint if there is one; the runner does, too."""
+        if self.resumption is None:
+            return self.recipes
+        restore = lambda values: unpacked(values, self.recipes, self.trust)  # noqa: E731
+        runner.load_state_dict(self.resumption.run, restore)
+        best = self.directory.checkpoint("best")
+        if best.exists():
+            runner.best = _snapshot(best, self.recipes, self.trust)
+        return self.resumption.recipes(self.recipes)
+
 
 def prepare(experiment: Experiment, run_dir: str | Path | None = None) -> Prepared:
     """Check everything that can be checked before a run starts, and make its directory; the errors of `train`."""
+    source, recipes = _checked(experiment)
+    directory = RunDirectory.create(run_dir, experiment.name)
+    directory.write_config(experiment.to_tree(source.plain))
+    directory.write_versions()
+    return Prepared(experiment, recipes, source, directory)
+
+
+def prepare_again(
+    experiment: Experiment, directory: RunDirectory, resumption: Resumption | None, trust: bool
+) -> Prepared:
+    """The same in a directory that a run has been in, to go on from a checkpoint; or to begin again, where None."""
+    source, recipes = _checked(experiment)
+    if resumption is not None and len(resumption.parts) != len(recipes):
+        raise ValueError(
+            f"the checkpoint in {directory.path} is of {len(resumption.parts)} agents, and its config.yaml says "
+            f"{len(recipes)}: nothing but steps may change when a run goes on"
+        )
+    directory.write_config({**directory.read_config(), "steps": experiment.steps})
+    return Prepared(experiment, recipes, source, directory, resumption, trust)
+
+
+def _checked(experiment: Experiment) -> tuple[EnvironmentSource, list[Recipe]]:
     require_fitting(experiment.arrangement, bare_agent=experiment.bare)
     source = EnvironmentSource(experiment.env, experiment.wrappers)
     if experiment.arrangement is not None:
         source.makers(experiment.arrangement.environments)
-    recipes = _recipes(experiment, source)
-    directory = RunDirectory.create(run_dir, experiment.name)
-    directory.write_config(experiment.to_tree(source.plain))
-    return Prepared(experiment, recipes, source, directory)
+    return source, _recipes(experiment, source)
 
 
 def _recipes(experiment: Experiment, source: EnvironmentSource) -> list[Recipe]:
@@ -145,6 +204,15 @@ def _recipes(experiment: Experiment, source: EnvironmentSource) -> list[Recipe]:
     return recipes
 
 
+def _snapshot(directory: Path, recipes: list[Recipe], trust: bool) -> Snapshot:
+    about = checkpoints.about(directory)
+    number = int(about.get("agent", 0))
+    if checkpoints.is_pickle(directory):
+        return Snapshot(int(about["steps"]), checkpoints.load_pickle(directory, trust=trust), None, number)
+    state = checkpoints.load_state(directory)
+    return Snapshot(int(about["steps"]), recipes[number].restored(state), state, number)
+
+
 def _player(recipe: Recipe, snapshot: Snapshot) -> Player:
     if recipe.bare:
         # Another copy: acting may change an agent, and the snapshot is what is kept.
@@ -164,6 +232,10 @@ def _announce(progress: ProgressLine, prepared: Prepared) -> None:
     agent, env = " and ".join(kinds), prepared.source.name
     progress.say(f"{agent} on {env} · {placed} · {experiment.steps:,} steps · seed {experiment.seed}", "bold")
     progress.say(f"run directory {prepared.directory.path}")
+    if prepared.resumption is not None:
+        exact = all(part.exact for part in prepared.resumption.parts)
+        how = "" if exact else ", in the midst of episodes, which begin again"
+        progress.say(f"goes on from step {prepared.resumption.steps:,}{how}")
 
 
 def _close(prepared: Prepared, runner: Runner, progress: ProgressLine) -> Run:

@@ -85,6 +85,8 @@ class EnvironmentSource:
                 raise TypeError(f"a wrapper is a callable that takes an environment and returns one, found {wrap!r}")
         self.plain: Any = None
         """The environment as a YAML file names it; None where it has no name."""
+        self.episode_limit: int | None = None
+        """Steps that an episode has at most, known once `spaces` was asked; None where nothing limits it."""
         self._single: gymnasium.Env | None = None
         if isinstance(env, Mapping):
             keywords = dict(env)
@@ -191,6 +193,7 @@ class EnvironmentSource:
         if not hasattr(environment, "observation_space") or not hasattr(environment, "action_space"):
             raise TypeError(f"env: {self.name} made a {type(environment).__name__}, expected a gymnasium.Env")
         spaces = environment.observation_space, environment.action_space
+        self.episode_limit = getattr(getattr(environment, "spec", None), "max_episode_steps", None)
         if self._single is None:
             environment.close()
         return spaces

@@ -42,6 +42,9 @@ class EvaluationPlan:
     final: int = 100
     """Fresh episodes of `best` and of `final` when training is over."""
 
+    checkpoint_buffer: bool = True
+    """Whether checkpoints hold the replay buffer; without it a run that goes on fills it anew before it learns."""
+
     def interval(self, steps: int, agents: int = 1) -> int:
         """An agent's own steps from one evaluation to the next, in a run of so many steps of all."""
         return max(1, self.every // agents) if self.every else max(steps // agents // 20, 1_000)
@@ -184,7 +187,17 @@ class Evaluator:
         first, self._next = self._next, self._next + count
         seeds = environment_seeds(self._seed, count, role=EVALUATION, first=first)
         rng = generator(self._seed, EVALUATION_POLICY, first)
-        return Audition(player, self._environments[count], episodes, seeds, rng, self._randomness, patience)
+        # How many steps the one before took too many depends on the clock: what was drawn there must not matter.
+        own = OwnRandomness(sequence(self._seed, EVALUATION_POLICY, first))
+        return Audition(player, self._environments[count], episodes, seeds, rng, own, patience)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Which seeds come next."""
+        return {"next": self._next}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take back what `state_dict` gave."""
+        self._next = int(state["next"])
 
     def close(self) -> None:
         """Close the environments."""

@@ -24,7 +24,7 @@ from actorrl.errors import ActorDied, ActorError
 from actorrl.rl.environments import LocalEnvironments
 from actorrl.rl.lanes import Arrival
 from actorrl.rl.nouns import Array
-from actorrl.rl.seeding import seed_after
+from actorrl.rl.seeding import seed_after, seed_again
 
 log = logging.getLogger("actorrl")
 PATIENCE = 0.1  # seconds that `receive` waits before it lets the slice end
@@ -83,6 +83,7 @@ class RemoteLanes:
         self, environments: Sequence[ActorRef[EnvironmentServer]], seeds: Sequence[int], step_timeout: float
     ) -> None:
         self._environments, self._seeds, self._timeout = list(environments), list(seeds), step_timeout
+        self._first_seeds = list(seeds)
         self.sizes = [1] * len(self._environments)
         self.incidents: list[str] = []
         """What happened to environments since somebody last took it out, in words."""
@@ -93,8 +94,10 @@ class RemoteLanes:
         self._resets: dict[int, int] = {}  # lane -> the seed of the reset it is asked for, or will be once it is made
         self._hangs = [0] * len(self._environments)  # in a row
 
-    def reset(self) -> None:
+    def reset(self, again: int = 0) -> None:
         """Ask every environment for its first observation."""
+        if again:
+            self._seeds = [seed_again(seed, again) for seed in self._first_seeds]
         for lane, seed in enumerate(self._seeds):
             self._begin(lane, seed)
 

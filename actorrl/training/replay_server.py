@@ -87,6 +87,10 @@ class ReplayServer:
         """As of `Table`."""
         self._table.update_priorities(ids, td)
 
+    def state_dict(self) -> dict[str, Any]:
+        """Of the table."""
+        return self._table.state_dict()
+
     def counts(self) -> dict[str, int]:
         """Rows ever added, rows held, and rows sampled where a limiter counts them."""
         limiter = self._table.limiter
@@ -218,6 +222,14 @@ class RemoteTable:
         """Ask for the layout of others' rows; whether there are any."""
         self._layout = fetch(self._server.layout())
         return self._layout is not None
+
+    def state_dict(self) -> dict[str, Any]:
+        """The table of all, told by the first agent; {} of the others. What is on its way counts as added."""
+        self._send()
+        return fetch(self._server.state_dict()) if self._agent == 0 else {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Whoever made the table has loaded it already."""
 
     def update_priorities(self, ids: Array, td: Array) -> None:
         """TD errors of sampled rows, told to the table."""

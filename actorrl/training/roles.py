@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import gymnasium
 
+from actorrl.rl.adapters import StepAgent
 from actorrl.rl.explorer import SLICE_SECONDS
 from actorrl.rl.nouns import Array, Parts
 from actorrl.rl.practice import Practice
@@ -25,6 +26,11 @@ from actorrl.rl.seeding import EXPLORER, sequence
 from actorrl.rl.stopwatch import Stopwatch, Times
 from actorrl.rl.tracks import Episode
 from actorrl.training.copies import OwnRandomness, copy_of
+
+LEAST_SECONDS, MOST_SECONDS = 1.0, 9.0
+"""Between two checkpoints of a role: at least so many, and where environments are not reset so soon, at most."""
+SHARE = 20.0
+"""Nor sooner than after so many times what the one before took to make."""
 
 
 class Row(NamedTuple):
@@ -51,6 +57,24 @@ class Snapshot(NamedTuple):
     """Which of several agents."""
 
 
+class Saved(NamedTuple):
+    """All that one role needs to go on from here, in another process on another day; its part of a checkpoint."""
+
+    snapshot: Snapshot
+    """What has been learned."""
+    training: dict[str, Any]
+    """Everything else: plain values and arrays, as a file without code can hold them."""
+    exact: bool
+    """Whether the role went on from here in just this state, with environments that were reset."""
+    done: bool = False
+    """Whether there is nothing more to do."""
+
+    @property
+    def table(self) -> dict[str, Any] | None:
+        """The state of the replay table; None where it was not kept."""
+        return (self.training["practice"]["updates"] or {}).get("table")
+
+
 class Report(NamedTuple):
     """The answer to one `advance`."""
 
@@ -64,6 +88,8 @@ class Report(NamedTuple):
     """What happened to environments, in words."""
     times: tuple[Times, ...] = ()
     """Where the time went, of this role and of those that it speaks for."""
+    saved: Saved | None = None
+    """Where it was time to."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +99,10 @@ class Marks:
     total: int
     row: int
     snapshot: int
+    reset: int = 0
+    """Steps from one reset of all environments to the next, where a checkpoint can be exact; 0 for none."""
+    table: bool = True
+    """Whether checkpoints hold the replay table."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +116,8 @@ class Recipe:
     observation_space: gymnasium.Space
     action_space: gymnasium.Space
     seed: int
+    saved: Saved | None = None
+    """Where its role goes on from; None to begin."""
 
     def build(self) -> Parts:
         """Policy, learner and table of the config."""
@@ -94,6 +126,16 @@ class Recipe:
     def encoder(self) -> Callable[[Any], Array] | None:
         """What makes an array of an observation; None for a bare agent, which sees it raw."""
         return None if self.bare else self.agent.encoder(self.observation_space)
+
+    def restored(self, state: Any) -> Any:
+        """What a `Snapshot` has as its policy, from its state."""
+        if self.bare:
+            agent = copy_of(self.agent)
+            agent.load_state_dict(state)
+            return agent
+        agent = StepAgent(self.build(), self.seed)
+        agent.load_state_dict(state)
+        return agent.parts.policy
 
     def practice(self, lanes: Any, total: int, table: Any = None) -> Practice:
         """The agent over lanes, with a table of its own unless one is given. A bare agent is trained as it is: pass
@@ -122,6 +164,9 @@ def timed(advance: Callable[[Any], Report]) -> Callable[[Any], Report]:
 class AgentRole:
     """Explores and learns, a slice at a time.
 
+    Every `marks.reset` steps it resets its environments, so that what follows depends on nothing but what a
+    checkpoint holds; whether one is made there depends on the clock, and changes nothing.
+
     Args:
         recipe: of the agent.
         lanes: to the environments.
@@ -133,7 +178,7 @@ class AgentRole:
     def __init__(self, recipe: Recipe, lanes: Any, marks: Marks, *, table: Any = None, number: int = 0) -> None:
         # Bare agents draw from the global generators: the same numbers, wherever this role lives.
         self._randomness = OwnRandomness(sequence(recipe.seed, EXPLORER))
-        self._marks, self._next_row, self._next_snapshot = marks, marks.row, marks.snapshot
+        self._marks = marks
         self._bare = recipe.agent if recipe.bare else None
         self._episodes: list[Episode] = []
         self._over = self._failed = False
@@ -143,29 +188,48 @@ class AgentRole:
         self.clock = Stopwatch("agent" if table is None else f"agent {number}")
         self._practice.timed_by(self.clock)
         self._incidents: list[str] = getattr(lanes, "incidents", [])
+        self._timing = Timing()
+        self._fresh = recipe.saved is None
+        if recipe.saved is not None:
+            self._load(recipe.saved)
+        steps, parts = self._practice.steps, self._practice.parts
+        whole = parts.cadence.train_freq if parts is not None and getattr(parts.table, "paced", False) else 1
+        self._every = -(-marks.reset // whole) * whole or marks.total  # not in the midst of a rollout
+        self._next_row, self._next_snapshot = (after(steps, every) for every in (marks.row, marks.snapshot))
+        self._next_reset = after(steps, self._every)
 
     @timed
     def advance(self) -> Report:
         """Work for about 100 ms, or to the end; after an error there is nothing left to do."""
         if self._failed:
             return Report(self._practice.steps, [], [], True)
-        self._failed = True
+        if self._fresh:  # whatever happens, there is this to go on from
+            self._fresh = False
+            return Report(0, [], [], False, saved=self.saved(exact=True))
+        self._failed, exact = True, False
         deadline = time.perf_counter() + SLICE_SECONDS
         rows: list[Row] = []
         snapshots: list[Snapshot] = []
-        practice, total = self._practice, self._marks.total
+        practice = self._practice
         with self._randomness:
-            while not self._over and time.perf_counter() < deadline:
-                target = min(self._next_row, self._next_snapshot, total)
+            while not self._over and time.perf_counter() < deadline and not (exact and self._timing.due):
+                target = min(self._next_row, self._next_snapshot, self._next_reset, self._marks.total)
+                practice.explorer.limit = min(self._next_reset, self._marks.total)
                 self._episodes += practice.advance(max(target - practice.steps, 0)).episodes
+                exact = False
                 if practice.steps >= target and practice.settled:
                     self._cut(rows, snapshots)
+                    exact = self._begin_again()
         if self._over and self._table is not None:
             self._table.finish()
         self._failed = False
         incidents = tuple(self._incidents)
         self._incidents.clear()
-        return Report(practice.steps, rows, snapshots, self._over, practice.explorer.dropped, incidents)
+        saved = None
+        if self._over or (exact and self._timing.due) or self._timing.overdue:
+            with self._timing:
+                saved = self.saved(exact)
+        return Report(practice.steps, rows, snapshots, self._over, practice.explorer.dropped, incidents, saved=saved)
 
     def _cut(self, rows: list[Row], snapshots: list[Snapshot]) -> None:
         steps, marks = self._practice.steps, self._marks
@@ -174,11 +238,23 @@ class AgentRole:
             dropped = {"dropped_episodes": float(self._practice.explorer.dropped)}
             rows.append(Row(steps, self._episodes, {**dropped, **self._practice.metrics()}, self._number))
             self._episodes = []
-            self._next_row = steps - steps % marks.row + marks.row
+            self._next_row = after(steps, marks.row)
         if steps >= self._next_snapshot or over:
             snapshots.append(self._snapshot())
-            self._next_snapshot = steps - steps % marks.snapshot + marks.snapshot
+            self._next_snapshot = after(steps, marks.snapshot)
         self.clock.mark("rows, snapshots")
+
+    def _begin_again(self) -> bool:
+        """Reset the environments where it is time to; whether it was, and not merely the end."""
+        steps, explorer = self._practice.steps, self._practice.explorer
+        exact = steps >= self._next_reset
+        if not exact and not self._over:
+            return False
+        while not explorer.idle:  # a lane of several environments may be asked for more steps than were left
+            self._episodes += explorer.advance(explorer.chosen - explorer.steps).episodes
+        explorer.begin_again()
+        self._next_reset = after(steps, self._every)
+        return exact
 
     def _snapshot(self) -> Snapshot:
         if self._bare is not None:
@@ -189,6 +265,54 @@ class AgentRole:
         # The explorer takes new weights when it next acts; a snapshot is of what has been learned by now.
         parts.policy.set_weights(parts.learner.get_weights(), int(self._practice.metrics()["updates"]))
         return Snapshot(self._practice.steps, copy_of(parts.policy), self._practice.state_dict(), self._number)
+
+    def saved(self, exact: bool = False) -> Saved:
+        """What it takes to go on from here; inexact in the midst of episodes, whose steps so far are kept."""
+        training = {
+            "practice": self._practice.training_state(self._marks.table),
+            "episodes": [list(episode) for episode in self._episodes],
+            "randomness": self._randomness.state_dict(),
+        }
+        with self._randomness:
+            return Saved(self._snapshot(), training, exact, self._over)
+
+    def _load(self, saved: Saved) -> None:
+        practice, training = self._practice, saved.training
+        with self._randomness:
+            if saved.snapshot.state is not None:
+                practice.load_state_dict(saved.snapshot.state)
+            practice.load_training_state(training["practice"])
+        self._episodes = [Episode(*values) for values in training["episodes"]]
+        self._randomness.load_state_dict(training["randomness"])
+
+
+class Timing:
+    """When a checkpoint is worth what it costs: `with timing:` around making one."""
+
+    def __init__(self) -> None:
+        self._last, self._cost = time.monotonic() - LEAST_SECONDS, 0.0  # the first reset is good at once
+
+    @property
+    def due(self) -> bool:
+        """Whether the next reset of the environments is a good moment."""
+        return time.monotonic() - self._last >= max(LEAST_SECONDS, SHARE * self._cost)
+
+    @property
+    def overdue(self) -> bool:
+        """Whether to wait for that no longer."""
+        return time.monotonic() - self._last >= max(MOST_SECONDS, SHARE * self._cost)
+
+    def __enter__(self) -> None:
+        self._began = time.monotonic()
+
+    def __exit__(self, *_: object) -> None:
+        self._last = time.monotonic()
+        self._cost = self._last - self._began
+
+
+def after(steps: int, every: int) -> int:
+    """The first multiple of `every` that is more than `steps`."""
+    return steps - steps % every + every
 
 
 class InlineRef:

@@ -2,6 +2,7 @@
 
 runs/cartpole-20260101-120000/
     config.yaml         what was trained, and how; enough to do it again
+    versions.yaml       by which versions, which commit and which command
     metrics.csv         a row per so many steps
     curve.png           the learning curve
     tensorboard/        the same rows for TensorBoard
@@ -11,12 +12,18 @@ runs/cartpole-20260101-120000/
 from __future__ import annotations
 
 import csv
+import fcntl
+import os
 import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import yaml
+
+from actorrl.training.versions import versions
 
 Array = np.ndarray
 CHECKPOINTS = ("best", "final", "latest")
@@ -81,9 +88,48 @@ class RunDirectory:
         """Write config.yaml."""
         (self.path / "config.yaml").write_text(yaml.safe_dump(tree, sort_keys=False, allow_unicode=True))
 
+    def write_versions(self) -> None:
+        """Write versions.yaml: what made this run, as far as it can be told."""
+        (self.path / "versions.yaml").write_text(yaml.safe_dump(versions(), sort_keys=False))
+
     def read_config(self) -> dict[str, Any]:
         """What config.yaml holds."""
         return yaml.safe_load((self.path / "config.yaml").read_text())
+
+
+@contextmanager
+def in_use(path: Path) -> Iterator[None]:
+    """Nobody else runs in the directory while the block lasts; a process that died holds nothing.
+
+    Raises:
+        BlockingIOError: another one does.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = _holder(os.fstat(descriptor))
+            if holder is None or Path(f"/proc/{holder}").exists():  # else only a process that it left behind has it
+                who = "another process" if holder is None else f"process {holder}"
+                raise BlockingIOError(
+                    f"the run directory {path} is in use: {who} is training in it. Wait until it is done, end it, or "
+                    f"take another directory"
+                ) from None
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _holder(status: os.stat_result) -> int | None:
+    """The process that locked a file, as Linux tells it."""
+    inode = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
+    with suppress(OSError):
+        for line in Path("/proc/locks").read_text().splitlines():
+            fields = line.split()
+            if len(fields) > 5 and fields[1] == "FLOCK" and fields[5] == inode:
+                return int(fields[4])
+    return None
 
 
 class Metrics:
@@ -133,6 +179,13 @@ class Metrics:
                 writer.writerow([steps, *(_text(row.get(column)) for column in columns[1:])])
         fresh.replace(self._path)
         self._written = time.monotonic()
+
+    def load(self, arrays: Mapping[str, Array]) -> None:
+        """Take back what `arrays` gave, in place of what there is."""
+        self._rows = {}
+        for i, steps in enumerate(arrays["steps"].tolist()):
+            values = {name: float(column[i]) for name, column in arrays.items() if name != "steps"}
+            self._rows[steps] = {name: value for name, value in values.items() if value == value}
 
     def _columns(self) -> list[str]:
         found = {column for row in self._rows.values() for column in row}

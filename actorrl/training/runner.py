@@ -9,27 +9,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from actorrl.actor import Future, fetch, wait
 from actorrl.actor.engine import active
+from actorrl.errors import ActorError
 from actorrl.rl.stopwatch import Stopwatch, Times
 from actorrl.training import checkpoints
 from actorrl.training.flow import PULSE, Flow
+from actorrl.training.interrupts import Interrupted, Interrupts
 from actorrl.training.merging import Merged, Merger
 from actorrl.training.progress import ProgressLine, duration
 from actorrl.training.roles import Recipe, Report, Snapshot
 from actorrl.training.run_directory import Metrics, RunDirectory
+from actorrl.training.saving import Saver
 from actorrl.training.selection import Selection, Verdict
 from actorrl.training.views.board import Board
 from actorrl.training.views.timeline import Timeline
 
 PATIENCE = 0.5  # seconds; then it is asked again whether something hangs
+LAST_WORDS = 10.0  # seconds that the roles may take, after Ctrl-C, to say what it takes to go on
 IN_FLIGHT = 2  # slices: one running, one queued, so that a checkpoint or a question gets in between
 
 
@@ -68,6 +73,8 @@ class Runner:
         self._merger = Merger(agents)
         self._steps = [0] * agents
         self._dropped = [0] * agents
+        self._saver = Saver(directory.checkpoint("latest"), agents, self.state_dict, repeatable=inline)
+        self._interrupts = Interrupts()
         self.finals: dict[int, Snapshot] = {}
         """The last snapshot of each agent."""
         self.best: Snapshot | None = None
@@ -86,11 +93,14 @@ class Runner:
 
     def run(self, roles: Sequence[Any]) -> None:
         """Advance the roles until all are done, then judge what is left to judge. Raises what a role raises."""
-        self._began = time.monotonic()
+        self._began = time.monotonic() - self.seconds - (self._selection.seconds if self._inline else 0.0)
         clock, self._timeline = Stopwatch("runner"), Timeline(self._directory.path, self._began)
         busy = [role if isinstance(role, Flow) else _Busy(role, number) for number, role in enumerate(roles)]
         try:
+            self._interrupts.watch()
             while busy:
+                if self._interrupts.asked:
+                    self._interrupted(busy)
                 clock.begin()
                 for one in busy:
                     one.fill()
@@ -113,10 +123,13 @@ class Runner:
                 clock.end()
                 self._look(clock.take())
             self.seconds = self._elapsed()
+            if self._interrupts.asked:  # the last slice was the last of all
+                self._interrupted(busy)
         except BaseException:
             self._board.close()
             raise
         finally:
+            self._interrupts.leave()
             for one in busy:  # only after an error: nobody will ask for these any more
                 for future in one.waiting():
                     future.cancel()
@@ -140,7 +153,9 @@ class Runner:
             self.best = self.finals[min(self.finals)]
             checkpoints.save(self._directory.checkpoint("best"), self.best, **self._whose(self.best))
         if self.final is not None:
-            checkpoints.save(self._directory.checkpoint("final"), self.final, **self._whose(self.final))
+            about = {"finished": True, "run_steps": sum(self._steps), **self._whose(self.final)}
+            checkpoints.save(self._directory.checkpoint("final"), self.final, **about)
+            checkpoints.tidy(self._directory.checkpoint("latest"))
         for number, snapshot in self.finals.items() if self._many else ():
             checkpoints.save(self._directory.agent(number), snapshot, agent=number)
         self.metrics.write()
@@ -173,7 +188,8 @@ class Runner:
             for whole in self._merger.add(row):
                 self._book(whole)
         for snapshot in report.snapshots:
-            checkpoints.save(self._directory.checkpoint("latest"), snapshot, **self._whose(snapshot))
+            if not self._saver.used and report.saved is None:
+                checkpoints.save(self._directory.checkpoint("latest"), snapshot, **self._whose(snapshot))
             self._board.weights(snapshot, self._whose(snapshot).get("agent"))
             last = report.done and snapshot is report.snapshots[-1]
             if last:
@@ -181,7 +197,57 @@ class Runner:
                 checkpoints.save(self._directory.checkpoint("final"), snapshot, **self._whose(snapshot))
             if self._beside or last:
                 self._selection.submit(snapshot, self._elapsed(), last=last)
+        if report.saved is not None:
+            self._saver.take(number, report.saved)
         self._progress.update(sum(self._steps), self._newest)
+
+    def _interrupted(self, busy: Sequence[Any]) -> None:
+        """Write a checkpoint and end with KeyboardInterrupt.
+
+        One role inline is repeatable: it goes on from where its environments were last reset, so that its result is
+        what it would have been. Others tell where they are.
+        """
+        if self._saver.used and not self._saver.repeatable:
+            self._ask_all(busy)
+        self._saver.close()
+        self.metrics.write()
+        raise Interrupted(self._directory.path, self._saver.written)
+
+    def _ask_all(self, busy: Sequence[Any]) -> None:
+        """Let the roles end the slices that are under way, and give what it takes to go on."""
+        deadline = time.monotonic() + LAST_WORDS
+        with contextlib.suppress(ActorError, TimeoutError):  # else the checkpoint before has to do
+            for one in busy:
+                while one.waiting() and time.monotonic() < deadline:
+                    wait(one.waiting(), timeout=PATIENCE)
+                    for report in one.reports():
+                        self._take(report, one.number)
+            for one in busy:
+                if not one.over:
+                    self._saver.take(one.number, fetch(one.role.saved(), timeout=LAST_WORDS))
+
+    def state_dict(self) -> dict[str, Any]:
+        """What it takes to go on writing where this run is: rows, counts, and the choice of the best."""
+        return {
+            "metrics": dict(self.metrics.arrays()),
+            "returns": list(self._returns),
+            "episodes": self._episodes,
+            "before": [self._steps_before, self._seconds_before],
+            "newest": dict(self._newest),
+            "seconds": self._elapsed(),
+            "selection": self._selection.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any], unpack: Callable[[dict[str, Any]], Snapshot]) -> None:
+        """Take back what `state_dict` gave. `unpack` makes snapshots of what it says of them."""
+        self.metrics.load(state["metrics"])
+        self._returns.extend(state["returns"])
+        self._episodes, self._newest = int(state["episodes"]), dict(state["newest"])
+        self._steps_before, self._seconds_before = state["before"]
+        self.seconds = float(state["seconds"])
+        self._selection.load_state_dict(state["selection"], unpack)
+        steps = self.metrics.arrays()["steps"]
+        self._board.purge = int(steps[-1]) + 1 if len(steps) else 0
 
     def _elapsed(self) -> float:
         """Seconds that training has taken."""

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from actorrl.training.checkpoints import packed
 from actorrl.training.evaluation import Audition, Evaluation, EvaluationPlan, Evaluator, Player
 from actorrl.training.roles import Snapshot
 
@@ -48,6 +49,7 @@ class Selection:
         self._player: Player | None = None
         self.score = float("-inf")
         """The mean return of the best snapshot over its extra episodes."""
+        self._before: dict[str, Any] = {}  # the evaluator's state when the first that waits began to play
         self.seconds = 0.0
         self.skipped = 0
 
@@ -62,13 +64,33 @@ class Selection:
         if not last and self.seconds > max(FREE_SECONDS, SHARE * seconds):
             self.skipped += 1
             return
+        if self._waiting and self._waiting[-1][::3] == snapshot[::3] and len(self._waiting) > bool(self._audition):
+            self._waiting.pop()  # the very one, from before a run that was cut off at its end
         self._waiting.append(snapshot)
         self._last = snapshot if last else None
+
+    def state_dict(self) -> dict[str, Any]:
+        """The score to beat, the snapshots that wait, and the evaluator as it was before the first of them."""
+        return {
+            "score": self.score,
+            "seconds": self.seconds,
+            "skipped": self.skipped,
+            "waiting": [packed(snapshot) for snapshot in self._waiting],
+            "evaluator": self._evaluator.state_dict() if self._audition is None else self._before,
+        }
+
+    def load_state_dict(self, state: dict[str, Any], unpack: Callable[[dict[str, Any]], Snapshot]) -> None:
+        """Take back what `state_dict` gave: what was being played is played again."""
+        self.score, self.seconds = float(state["score"]), float(state["seconds"])
+        self.skipped = int(state["skipped"])
+        self._waiting = deque(unpack(one) for one in state["waiting"])
+        self._evaluator.load_state_dict(state["evaluator"])
 
     def advance(self) -> Verdict | None:
         """Play on for about 100 ms; a verdict when there is one."""
         snapshot = self._waiting[0]
         if self._audition is None:
+            self._before = self._evaluator.state_dict()
             self._player = self._player_of(snapshot)
             self._audition = self._evaluator.audition(self._player, self._plan.episodes, FREE_SECONDS)
         before = self._audition.seconds

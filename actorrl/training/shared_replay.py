@@ -59,7 +59,11 @@ def wired_agents(
     actors: list[ActorRef[Any]] = []
     roles: list[ActorRef[AgentRole]] = []
     try:
-        table = startat(None, ReplayServer, shared_table([recipe.build() for recipe in recipes], arrangement))
+        rows = shared_table([recipe.build() for recipe in recipes], arrangement)
+        saved = recipes[0].saved.table if recipes[0].saved is not None else None
+        if saved is not None:
+            rows.load_state_dict(saved)
+        table = startat(None, ReplayServer, rows)
         actors.append(table)
         servers: list[ActorRef[EnvironmentServer]] = []
         for i, make in enumerate(source.makers(n)):

@@ -119,7 +119,8 @@ def test_show_prints_a_preset_that_train_takes_with_every_value(capfd):
         (["evaluate", "nowhere"], "nowhere is not a run directory"),
         (["evaluate", "nowhere", "--episode", "3"], "did you mean '--episodes'"),
         (["evaluate", "nowhere", "--which", "worst"], "worst"),
-        (["resume", "nowhere"], "resume is not built yet"),
+        (["resume", "nowhere"], "nowhere is not a run directory"),
+        (["resume", "nowhere", "--step", "3"], "did you mean '--steps'"),
         (["plot", "nowhere"], "nowhere is not a run directory"),
         (["trian", "cartpole"], "did you mean 'train'"),
         (["show", "cartpol"], "did you mean 'cartpole'"),
@@ -161,3 +162,10 @@ def test_ctrl_c_ends_a_run_with_one_line_and_no_traceback(in_a_directory_of_its_
     assert "interrupted; what there is lies in out" in rest
     assert "Traceback" not in rest
     assert load("out").metrics["steps"][-1] >= 500
+    made = re.search(r"go on from step ([\d,]+) with: actorrl resume out\n$", rest)
+    assert made is not None
+
+    total = int(made[1].replace(",", "")) + 300
+    assert main(["resume", "out", "--steps", str(total)]) == 0
+    assert load("out").metrics["steps"][-1] == total == load("out").config["steps"]
+    assert main(["resume", "out"]) == 0

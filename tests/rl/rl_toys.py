@@ -136,7 +136,7 @@ class Shuffled:
         self.sizes = [len(environment) for environment in environments]
         self.waiting: list[Any] = []
 
-    def reset(self) -> None:
+    def reset(self, again: int = 0) -> None:
         from actorrl.rl.lanes import Arrival
 
         for lane, environment in enumerate(self.environments):

@@ -86,13 +86,15 @@ class Board:
     def __init__(self, directory: RunDirectory, recipe: Recipe | None = None) -> None:
         self._path, self._recipe = str(directory.path / "tensorboard"), recipe
         self._writer: Any = None
+        self.purge: int | None = None
+        """What was written from this step on is taken back: it is written again."""
         self._before = 0.0, 0.0  # updates and seconds of the row before
 
     def _open(self) -> Any:
         if self._writer is None:
             from torch.utils.tensorboard import SummaryWriter
 
-            self._writer = SummaryWriter(self._path)
+            self._writer = SummaryWriter(self._path, purge_step=self.purge)
         return self._writer
 
     def write(self, steps: int, values: Mapping[str, float]) -> None:

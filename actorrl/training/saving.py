@@ -1,0 +1,183 @@
+"""The checkpoint that a run goes on from: `checkpoints/latest`, written by the Runner, read by `resume`.
+
+role 0 ── Saved ──►┐
+role 1 ── Saved ──►┴ Saver ── all have given theirs ──► latest/agent.npz         what load() and --from read
+Runner ── state ───┘                                    latest/agent-1.npz ...   of more agents
+                                                        latest/training.npz ...  generators, counts, tables
+                                                        latest/run.npz           metrics, the choice of the best
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import pickle
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from actorrl.training import arrays_file, checkpoints
+from actorrl.training.roles import Recipe, Saved, Snapshot
+
+__all__ = ["Resumption", "Saver", "read"]
+
+TRAINING, RUN = "training.npz", "run.npz"
+UNREADABLE = (ValueError, OSError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
+
+
+class Saver:
+    """Writes a checkpoint whenever every role has given its part.
+
+    Args:
+        directory: of the checkpoint.
+        agents: how many roles there are.
+        state: the Runner's, asked for when a checkpoint is written.
+        repeatable: whether a role that goes on from an exact checkpoint does the same once more; then one that is not
+            exact is kept beside `latest`, for a run that is killed.
+    """
+
+    def __init__(
+        self, directory: Path, agents: int, state: Callable[[], dict[str, Any]], *, repeatable: bool = False
+    ) -> None:
+        self._directory, self._agents, self._state = directory, agents, state
+        self.repeatable = repeatable and agents == 1
+        self._parts: dict[int, Saved] = {}
+        self._fresh: set[int] = set()  # those that have given a part since the last checkpoint
+        self.written: int | None = None
+        """The steps of `latest`, where this run has written it."""
+
+    @property
+    def used(self) -> bool:
+        """Whether any role has given a part; some arrangements' do not."""
+        return bool(self._parts)
+
+    def take(self, number: int, saved: Saved) -> bool:
+        """A role's part; whether a checkpoint was written. That of the very start is only kept in mind."""
+        self._parts[number] = saved
+        self._fresh.add(number)
+        idle = {one for one, part in self._parts.items() if part.done}
+        if len(self._fresh | idle) < self._agents or not any(part.snapshot.steps for part in self._parts.values()):
+            return False
+        self.write()
+        return True
+
+    def write(self) -> None:
+        """Write what there is."""
+        parts = [self._parts[number] for number in sorted(self._parts)]
+        steps, exact = sum(part.snapshot.steps for part in parts), parts[0].exact
+        about = {
+            "steps": parts[0].snapshot.steps,
+            "agent": parts[0].snapshot.agent,
+            "agents": len(parts),
+            "run_steps": steps,
+            "exact": [part.exact for part in parts],
+            "done": [part.done for part in parts],
+        }
+        state = self._state()
+
+        def write(directory: Path) -> None:
+            for j, part in enumerate(parts):
+                checkpoints.write_agent(directory, part.snapshot, j)
+                training = {"steps": part.snapshot.steps, **part.training}
+                arrays_file.save(directory / _numbered(TRAINING, j), training)
+            arrays_file.save(directory / RUN, state)
+
+        self._fresh.clear()
+        if self.repeatable and not exact and not parts[0].done:
+            checkpoints.replace(checkpoints.between(self._directory), write, about, durable=True)
+            return
+        checkpoints.replace(self._directory, write, about, keep=True, durable=True)
+        checkpoints.tidy(self._directory, all_of_them=False)
+        self.written = steps
+
+    def close(self) -> None:
+        """The run is broken off by somebody who will go on: from an exact checkpoint, where that is as good."""
+        if self.written is None and self.used:
+            self.write()
+        if self.repeatable and self.written is not None:
+            checkpoints.tidy(self._directory, all_of_them=False)
+
+
+def _numbered(name: str, number: int) -> str:
+    return name if number == 0 else name.replace(".", f"-{number}.")
+
+
+class Resumption(NamedTuple):
+    """What a checkpoint holds, read back."""
+
+    parts: list[Saved]
+    run: dict[str, Any]
+    """The Runner's state."""
+    agents: list[Any]
+    """The agents of those without a state_dict; else None."""
+
+    @property
+    def steps(self) -> int:
+        """Environment steps of all agents."""
+        return sum(part.snapshot.steps for part in self.parts)
+
+    def recipes(self, recipes: Sequence[Recipe]) -> list[Recipe]:
+        """The recipes of roles that go on from here."""
+        return [
+            dataclasses.replace(recipe, saved=part, **({} if agent is None else {"agent": agent}))
+            for recipe, part, agent in zip(recipes, self.parts, self.agents, strict=True)
+        ]
+
+
+def read(directory: Path, *, trust: bool, said: Callable[[str], None]) -> Resumption | None:
+    """The newest whole checkpoint; None where there is none to go on from.
+
+    Args:
+        directory: of the checkpoint, `checkpoints/latest`.
+        trust: open a pickled agent.
+        said: gets a sentence about each that is not whole.
+
+    Raises:
+        PermissionError: a pickle, without trust.
+    """
+    whole: list[tuple[int, Path, dict[str, Any]]] = []
+    for path in checkpoints.candidates(directory):
+        with _left_out(path, said):
+            about = checkpoints.about(path)
+            if "agents" in about:  # else weights alone: nothing to go on from
+                whole.append((int(about["run_steps"]), path, about))
+    for _, path, about in sorted(whole, key=lambda one: -one[0]):
+        with _left_out(path, said):
+            return _read(path, about, trust)
+    return None
+
+
+@contextmanager
+def _left_out(path: Path, said: Callable[[str], None]) -> Iterator[None]:
+    try:
+        yield
+    except PermissionError:
+        raise
+    except UNREADABLE as error:
+        said(f"{path} cannot be read, and is left out: {error}")
+
+
+def _read(path: Path, about: dict[str, Any], trust: bool) -> Resumption:
+    parts, agents = [], []
+    for j in range(int(about["agents"])):
+        training = arrays_file.load(path / _numbered(TRAINING, j))
+        pickled = checkpoints.is_pickle(path)
+        agent = checkpoints.load_pickle(path, trust=trust, number=j) if pickled else None
+        state = None if pickled else checkpoints.load_state(path, j)
+        snapshot = Snapshot(int(training["steps"]), None, state, j)
+        parts.append(Saved(snapshot, training, bool(about["exact"][j]), bool(about["done"][j])))
+        agents.append(agent)
+    return Resumption(parts, arrays_file.load(path / RUN), agents)
+
+
+def unpacked(values: dict[str, Any], recipes: Sequence[Recipe], trust: bool) -> Snapshot:
+    """A snapshot of what `checkpoints.packed` made of it. PermissionError for a pickle, without trust."""
+    number, state = int(values["agent"]), values["state"]
+    if state is None:
+        checkpoints.require_trust(Path(RUN), trust)
+        policy = pickle.loads(values["pickle"].tobytes())
+    else:
+        policy = recipes[number].restored(state)
+    return Snapshot(int(values["steps"]), policy, state, number)
