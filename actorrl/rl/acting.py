@@ -50,8 +50,8 @@ class MeanOfQuantiles:
 
 
 def weights_of(module: nn.Module) -> dict[str, Array]:
-    """The module's state by name, as numpy views of its tensors."""
-    return {name: tensor.detach().numpy() for name, tensor in module.state_dict().items()}
+    """The module's state by name, as numpy views of its tensors; copies where these are on another device."""
+    return {name: tensor.detach().cpu().numpy() for name, tensor in module.state_dict().items()}
 
 
 def q_function(module: nn.Module) -> QFunction:

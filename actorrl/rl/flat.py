@@ -46,7 +46,7 @@ class FlatAdam:
     def __init__(self, flat: FlatParameters, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8) -> None:
         self._flat, self._beta1, self._beta2, self._eps = flat, beta1, beta2, eps
         self._mean, self._square = torch.zeros_like(flat.values), torch.zeros_like(flat.values)
-        self._step = torch.tensor(0.0)
+        self._step = torch.zeros((), device=flat.values.device)
 
     @torch.no_grad()
     def step(self, learning_rate: float) -> None:
@@ -71,8 +71,8 @@ class FlatAdam:
     def state_dict(self) -> dict[str, Any]:
         """Both moments and the count of steps, as copies."""
         return {
-            "mean": self._mean.numpy().copy(),
-            "square": self._square.numpy().copy(),
+            "mean": self._mean.cpu().numpy().copy(),
+            "square": self._square.cpu().numpy().copy(),
             "step": int(self._step.item()),
         }
 

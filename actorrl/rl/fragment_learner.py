@@ -95,14 +95,25 @@ class FragmentLearner:
         self._module, self._head, self._objective = module, head, objective
         self._standardiser = standardiser
         self._moments = Moments(standardiser.mean.shape) if standardiser is not None else None
-        self._flat = FlatParameters(module)
-        self._adam = FlatAdam(self._flat, eps=1e-5)
         self._updates = self._steps = 0
-        self._weights = weights_of(module.actor)
+        self.to("cpu")
         self.satisfied = False
         """Whether the policy has moved as far from the one that acted as `target_kl` allows."""
         self.replicas: Replicas | None = None
         """Where this is one of several that learn from parts of a batch: the others."""
+
+    def to(self, device: str) -> None:
+        """Compute on this device from now on; before anything is learned. What comes in and goes out stays in numpy.
+
+        ValueError where torch finds no such device.
+        """
+        if device.startswith("cuda") and not torch.cuda.is_available():
+            raise ValueError(f"device={device!r}: torch {torch.__version__} finds no GPU on this machine; leave it out")
+        self._device = torch.device(device)
+        self._module.to(self._device)
+        self._flat = FlatParameters(self._module)
+        self._adam = FlatAdam(self._flat, eps=1e-5)
+        self._weights = weights_of(self._module.actor) if self._device.type == "cpu" else None
 
     def prepare(self, fragments: list[Fragment]) -> dict[str, Array]:
         """Rows [N, ...] of fragments: observation, drawn, log_prob, advantage, target, and action_mask.
@@ -138,7 +149,7 @@ class FragmentLearner:
         flat = {name: values.reshape(T * k, *values.shape[2:]) for name, values in rows.items()}
         if self._objective.off_policy:
             with torch.no_grad():
-                log_rho = self._likelihood(_tensors(flat)).log_prob.numpy().reshape(T, k) - whole["log_prob"]
+                log_rho = self._likelihood(self._tensors(flat)).log_prob.cpu().numpy().reshape(T, k) - whole["log_prob"]
         estimate = self._objective.estimate(
             Valued(reward, value[:T], value_next, whole["terminated"], whole["truncated"], log_rho)
         )
@@ -148,7 +159,7 @@ class FragmentLearner:
 
     def update(self, batch: dict[str, Array]) -> Updated:
         """One gradient step on rows [B] of `prepare`."""
-        objective, rows = self._objective, _tensors(batch)
+        objective, rows = self._objective, self._tensors(batch)
         likely = self._likelihood(rows)
         advantage = rows["advantage"]
         if objective.normalize_advantage:
@@ -196,8 +207,11 @@ class FragmentLearner:
         lead = observation.shape[:axes]
         if not observation.size:
             return np.zeros(lead, np.float32)
-        flat = torch.from_numpy(observation.reshape(-1, *observation.shape[axes:]))
-        return self._module.critic(flat).squeeze(1).numpy().reshape(lead)
+        flat = torch.from_numpy(observation.reshape(-1, *observation.shape[axes:])).to(self._device)
+        return self._module.critic(flat).squeeze(1).cpu().numpy().reshape(lead)
+
+    def _tensors(self, rows: dict[str, Array]) -> dict[str, Tensor]:
+        return {name: torch.from_numpy(values).to(self._device) for name, values in rows.items()}
 
     def _likelihood(self, rows: dict[str, Tensor]) -> Likelihood:
         outputs = self._module.actor(rows["observation"])
@@ -214,10 +228,10 @@ class FragmentLearner:
             return self._value(self._seen(observations), 1)
 
     def get_weights(self) -> dict[str, Array]:
-        """Views of the actor's live weights by name, and what a `StochasticPolicy` needs beside them."""
-        weights = dict(self._weights)
+        """The actor's weights by name, views where it is on the CPU, and what a `StochasticPolicy` needs beside them."""
+        weights = dict(self._weights or weights_of(self._module.actor))
         if self._module.log_std is not None:
-            weights["log_std"] = self._module.log_std.detach().numpy()
+            weights["log_std"] = self._module.log_std.detach().cpu().numpy()
         if self._standardiser is not None:
             weights["observation.mean"], weights["observation.std"] = self._standardiser.mean, self._standardiser.std
         return weights
@@ -257,7 +271,3 @@ def _scaled(returns: DiscountedReturns, fragments: list[Fragment], into: Moments
 def _observed(wholes: list[Fragment], into: Moments) -> None:
     for whole in wholes:
         into.update(whole["observation"][:-1].reshape(-1, *into.mean.shape))
-
-
-def _tensors(rows: dict[str, Array]) -> dict[str, Tensor]:
-    return {name: torch.from_numpy(values) for name, values in rows.items()}

@@ -95,6 +95,8 @@ class Dataflow:
     """How many policy servers; not built yet."""
     trainers: int = 1
     """How many trainers, each with its share of the explorers, that take every step together."""
+    device: str = "cpu"
+    """Where trainers compute: "cpu", or "cuda" where there is a GPU. Explorers act on the CPU."""
 
     def __post_init__(self) -> None:
         for name in ("explorers", "environments_per_explorer", "fragment_length"):

@@ -58,6 +58,10 @@ def check_streamed(config: Any, parts: Parts, arrangement: Dataflow) -> None:
             f"Dataflow(trainers={count}) deals every batch out in equal parts: expected a batch_size that {count} "
             f"divides, found {parts.cadence.batch_size}"
         )
+    if arrangement.device != "cpu":
+        if not hasattr(parts.learner, "to"):
+            raise TypeError(f"Dataflow(device={arrangement.device!r}): the learner of {name} computes on the CPU only")
+        parts.learner.to(arrangement.device)  # refuses one that is not there
     if arrangement.epsilon_ladder and not hasattr(config, "exploration_final_eps"):
         raise ValueError(f"Dataflow(epsilon_ladder=True): {name} has no ε; leave it out, or use DQNConfig")
 
@@ -119,7 +123,10 @@ def started_trainers(
     """The trainers. Inline one does the work of all: the numbers are the same, and nobody could wait for the others."""
     count, numbers = 1 if inline else arrangement.trainers, range(arrangement.explorers)
     if count == 1:
-        return [startat(None, TrainerRole, recipe, marks, list(numbers), arrangement.lag, table)]
+        role = startat(
+            None, TrainerRole, recipe, marks, list(numbers), arrangement.lag, table, device=arrangement.device
+        )
+        return [role]
     config = recipe.agent
     shares = {name: getattr(config, name) // count for name in ("n_envs", "batch_size") if hasattr(config, name)}
     part = dataclasses.replace(config, **shares)
@@ -127,7 +134,8 @@ def started_trainers(
     for t in range(count):
         crew, first = (f"{files}/trainers", t, count), trainers[0] if t else None
         own = list(numbers[t::count])
-        trainers.append(startat(None, TrainerRole, mine, marks, own, arrangement.lag, None, crew, first))
+        lag, device = arrangement.lag, arrangement.device
+        trainers.append(startat(None, TrainerRole, mine, marks, own, lag, None, crew, first, device=device))
     return trainers
 
 

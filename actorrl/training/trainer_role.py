@@ -44,6 +44,7 @@ class TrainerRole:
         table: the replay table that the explorers' rows are in; the agent's own, of fragments, where None.
         crew: the file by which several trainers find each other, which of them this is, and how many there are.
         first: the first of several trainers, for the others.
+        device: where it computes.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class TrainerRole:
         table: Any = None,
         crew: tuple[str, int, int] | None = None,
         first: Any = None,
+        device: str = "cpu",
     ) -> None:
         self._marks, self._next_row, self._next_snapshot = marks, marks.row, marks.snapshot
         self._lag, self._first = lag, first
@@ -75,6 +77,8 @@ class TrainerRole:
         self._rows: list[Row] = []
         self._snapshots: list[Snapshot] = []
         parts = recipe.build()
+        if device != "cpu":
+            parts.learner.to(device)  # type: ignore[attr-defined]
         self._parts = parts if table is None else parts._replace(table=table)
         self._updates = Updates(self._parts)
         self._updates.clock = self._clock = Stopwatch("trainer" if crew is None else f"trainer {crew[1]}")

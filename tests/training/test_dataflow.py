@@ -184,6 +184,11 @@ def test_a_trainer_that_dies_ends_the_run():
         (lambda: Dataflow(mode="fast"), ValueError, 'expected "sync" or "async", found \'fast\''),
         (lambda: Dataflow(step_timeout=0), ValueError, "s must be more than 0 s, found 0"),
         (lambda: Dataflow(inference="served"), NotImplementedError, "not built yet.*found 'served' and 1"),
+        (
+            lambda: train(DQNConfig(), short, steps=9, arrangement=Dataflow(device="cuda")),
+            TypeError,
+            "the learner of DQNConfig computes on the CPU only",
+        ),
         (lambda: Dataflow(3, trainers=2), ValueError, "expected a number that divides 3, the explorers, found 2"),
         (
             lambda: train(DQNConfig(), short, steps=9, arrangement=Dataflow(trainers=2)),
@@ -205,3 +210,20 @@ def test_what_cannot_be_is_refused(make: Any, error: type[Exception], message: s
 def test_the_batch_is_of_all_environments():
     with pytest.raises(ValueError, match=r"batch_size must be at most n_steps \* n_envs = 32"):
         train(dataclasses.replace(PPO, batch_size=64), short, steps=100, arrangement=Dataflow(1, 2))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_refused_before_anything_starts():
+    with pytest.raises(ValueError, match=r"device='cuda': torch .* finds no GPU on this machine; leave it out"):
+        train(PPO, short, steps=9, arrangement=Dataflow(device="cuda"))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("config", [PPO, ImpalaConfig(n_steps=16)])
+def test_a_trainer_may_compute_on_a_gpu(config: Any):
+    runs = [train(config, short, steps=384, arrangement=Dataflow(2, 3, device=d)) for d in ("cpu", "cuda")]
+
+    assert runs[0].metrics["updates"][-1] == runs[1].metrics["updates"][-1]
+    mine, theirs = learned(runs[0]), learned(runs[1])
+    for name, value in mine.items():
+        np.testing.assert_allclose(value, theirs[name], rtol=5e-2, atol=5e-3, err_msg=name)
