@@ -228,7 +228,7 @@ class FragmentLearner:
             return self._value(self._seen(observations), 1)
 
     def get_weights(self) -> dict[str, Array]:
-        """The actor's weights by name, views where it is on the CPU, and what a `StochasticPolicy` needs beside them."""
+        """The actor's weights by name, views where they are on the CPU, and what a `StochasticPolicy` needs beside."""
         weights = dict(self._weights or weights_of(self._module.actor))
         if self._module.log_std is not None:
             weights["log_std"] = self._module.log_std.detach().cpu().numpy()
