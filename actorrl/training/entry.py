@@ -67,14 +67,16 @@ def train(
         seed: an int of at least 0; the same seed gives the same numbers inline.
         run_dir: a directory that does not exist or is empty; `runs/<name>-<time>` where None.
         wrappers: callables that take an environment and return one, innermost first.
-        callbacks: not built yet.
+        callbacks: objects, or classes that take no arguments, with some of the methods `on_episode_end`,
+            `on_fragment`, `on_update`, `on_evaluation`, `on_checkpoint`, `on_start`, `on_end`; each gets an `Event`.
 
     Returns:
         The finished `Run`, whose `agent` is the trained one.
 
     Raises:
         TypeError, ValueError: what does not fit, before anything is started.
-        RuntimeError: an environment that failed during training, or crashed or hung again and again.
+        RuntimeError: an environment that failed during training, or crashed or hung again and again; a callback that
+            failed.
         FileExistsError: `run_dir` is not empty.
     """
     preset = isinstance(agent, str)
@@ -113,6 +115,7 @@ class Prepared:
         experiment, source, recipes = self.experiment, self.source, self.recipes
         total, agents = experiment.steps or 0, len(recipes)
         every = experiment.evaluation.interval(total, agents)
+        total = min(total, experiment.stop.steps or total)
         shares = [total // agents + (j < total % agents) for j in range(agents)]
         reset = self._steps_between_resets()
         buffer = experiment.evaluation.checkpoint_buffer
@@ -123,6 +126,8 @@ class Prepared:
             selection = Selection(evaluator, experiment.evaluation, lambda one: _player(recipes[one.agent], one))
             inline = experiment.arrangement is None or experiment.engine == "inline"
             where: dict[str, Any] = {"beside": source.copies, "inline": inline, "recipe": recipes[0]}
+            where |= {"stop": experiment.stop, "callbacks": experiment.callbacks}
+            where["config"] = experiment.to_tree(source.plain)
             runner = Runner(self.directory, selection, progress, total=total, agents=agents, **where)
             going = self._go_on(runner)
             with wired(experiment.arrangement, experiment.engine, going, source, marks) as roles:
@@ -145,7 +150,7 @@ class Prepared:
         if self.resumption is None:
             return self.recipes
         restore = lambda values: unpacked(values, self.recipes, self.trust)  # noqa: E731
-        runner.load_state_dict(self.resumption.run, restore)
+        runner.load_state_dict(self.resumption.run, [part.snapshot.steps for part in self.resumption.parts], restore)
         best = self.directory.checkpoint("best")
         if best.exists():
             runner.best = _snapshot(best, self.recipes, self.trust)
@@ -247,7 +252,7 @@ def _close(prepared: Prepared, runner: Runner, progress: ProgressLine) -> Run:
     fresh = {"final": final, "best": best}
     run = Run(directory, prepared.recipes, prepared.source, config, trust=True, fresh=fresh)
     run.plot()
-    rate = (experiment.steps or 0) / max(runner.seconds, 1e-9)
+    rate = runner.made / max(runner.seconds, 1e-9)
     progress.say(f"trained for {duration(runner.seconds)}, {rate:,.0f} steps/s; {runner.evaluated}")
     if runner.dropped:
         crashed = "1 episode was" if runner.dropped == 1 else f"{runner.dropped} episodes were"

@@ -23,10 +23,12 @@ from actorrl.rl.reinforce import ReinforceConfig
 from actorrl.rl.sac import SACConfig
 from actorrl.rl.td3 import TD3Config
 from actorrl.training.arrangements import ARRANGEMENTS, Dataflow, SharedReplay
+from actorrl.training.callbacks import made
 from actorrl.training.evaluation import EvaluationPlan
 from actorrl.training.fields import from_mapping, to_mapping
 from actorrl.training.names import did_you_mean, name_of, resolve
 from actorrl.training.presets import find
+from actorrl.training.stopping import StopPlan
 
 ALGORITHMS: dict[str, type] = {
     "a2c": A2CConfig,
@@ -66,9 +68,12 @@ class Experiment:
     wrappers: tuple[Any, ...] = ()
     callbacks: tuple[Any, ...] = ()
     evaluation: EvaluationPlan = field(default_factory=EvaluationPlan)
+    stop: StopPlan = field(default_factory=StopPlan)
     name: str = ""
     agent_tree: dict[str, Any] | None = None
     """How a file named the agent, where one did."""
+    callback_items: tuple[Any, ...] = ()
+    """How a file named the callbacks, where one did."""
 
     @classmethod
     def of(cls, agent: Any, **arguments: Any) -> Experiment:
@@ -81,6 +86,8 @@ class Experiment:
         for key, value in arguments.items():
             if value is not None and not (isinstance(value, tuple) and not value):
                 setattr(experiment, key, value)
+                if key == "callbacks":
+                    experiment.callback_items = ()
         if isinstance(experiment.arrangement, str):
             experiment.arrangement = arrangement_of(experiment.arrangement)
         return experiment.checked()
@@ -95,8 +102,6 @@ class Experiment:
         arrangement = arrangement_of(tree.get("arrangement"))
         if not tree.get("agent") and not _has_agents(arrangement):
             raise ValueError("agent is missing: name an algorithm (agent: {name: dqn}) or your own class")
-        if tree.get("stop"):
-            raise NotImplementedError("stop is not built yet: leave it out; a run ends after `steps`")
         named = tree.get("agent")
         agent: Mapping[str, Any] = named if isinstance(named, Mapping) else {"name": named}
         plain = {key: tree[key] for key in ("engine", "steps", "seed") if tree.get(key) is not None}
@@ -105,7 +110,9 @@ class Experiment:
             tree.get("env"),
             arrangement,
             wrappers=wrappers_of(tree.get("wrappers")),
-            callbacks=tuple(tree.get("callbacks") or ()),
+            callbacks=callbacks_of(tree.get("callbacks")),
+            callback_items=_listed(tree.get("callbacks")),
+            stop=from_mapping(StopPlan, tree.get("stop") or {}, "stop"),
             evaluation=from_mapping(EvaluationPlan, tree.get("evaluation") or {}, "evaluation"),
             name=name,
             agent_tree=dict(agent) if named else None,
@@ -114,8 +121,7 @@ class Experiment:
 
     def checked(self) -> Experiment:
         """Itself, with numbers as numbers. Refuses what is missing, wrong, or not built yet."""
-        if self.callbacks:
-            raise NotImplementedError("callbacks are not built yet: leave callbacks at its default, ()")
+        self.callbacks = tuple(made(callback) for callback in self.callbacks)
         if self.agent is None and not _has_agents(self.arrangement):
             raise TypeError("agent is missing: train takes a preset's name, a config or your own object first")
         if self.env is None:
@@ -148,11 +154,11 @@ class Experiment:
             "arrangement": None if arrangement is None else self._arrangement_tree(),
             "engine": self.engine,
             "wrappers": [_named(wrap) for wrap in self.wrappers],
-            "callbacks": [],
+            "callbacks": list(self.callback_items) or [_class_name(callback) for callback in self.callbacks],
             "steps": self.steps,
             "seed": self.seed,
             "evaluation": to_mapping(self.evaluation),
-            "stop": None,
+            "stop": to_mapping(self.stop),
         }
 
     def _arrangement_tree(self) -> dict[str, Any]:
@@ -168,7 +174,7 @@ class Experiment:
             return None
         if not self.bare:
             return _config_tree(self.agent)
-        return self.agent_tree or {"name": name_of(type(self.agent)) or type(self.agent).__name__}
+        return self.agent_tree or {"name": _class_name(self.agent)}
 
 
 def _has_agents(arrangement: Any) -> bool:
@@ -263,14 +269,35 @@ def _key_of(arrangement: Any) -> str:
     return next(name for name, kind in ARRANGEMENTS.items() if kind is type(arrangement))
 
 
+def _listed(items: Any) -> tuple[Any, ...]:
+    return (items,) if isinstance(items, (str, Mapping)) else tuple(items or ())
+
+
 def wrappers_of(items: Any) -> tuple[Any, ...]:
     """Wrappers of what a file says: a list of `module:Class`, or of {name, keywords for it}."""
     wrappers = []
-    for item in items or ():
+    for item in _listed(items):
         keywords = dict(item) if isinstance(item, Mapping) else {"name": item}
         wrap = resolve(str(keywords.pop("name", "")), "the wrapper")
         wrappers.append(_Partial(wrap, keywords) if keywords else wrap)
     return tuple(wrappers)
+
+
+def callbacks_of(items: Any) -> tuple[Any, ...]:
+    """Callbacks of what a file says: a list of `module:Class`, or of {name, keywords for it}; each is made."""
+    callbacks = []
+    for item in _listed(items):
+        keywords = dict(item) if isinstance(item, Mapping) else {"name": item}
+        kind = resolve(str(keywords.pop("name", "")), "the callback")
+        try:
+            callbacks.append(kind(**keywords) if isinstance(kind, type) else kind)
+        except TypeError as error:
+            raise ValueError(f"the callback {item!r} cannot be made: {error}") from error
+    return tuple(callbacks)
+
+
+def _class_name(thing: Any) -> str:
+    return name_of(type(thing)) or type(thing).__name__
 
 
 def _named(wrap: Any) -> Any:

@@ -18,8 +18,8 @@ T = TypeVar("T")
 
 
 def names_of(kind: type) -> list[str]:
-    """The fields a mapping may hold for a dataclass."""
-    return [field.name for field in dataclasses.fields(kind)]
+    """The fields a mapping may hold for a dataclass; `return_` is `return` there, which Python has taken."""
+    return [field.name.rstrip("_") for field in dataclasses.fields(kind)]
 
 
 def from_mapping(kind: type[T], values: Mapping[str, Any], prefix: str) -> T:
@@ -34,7 +34,8 @@ def from_mapping(kind: type[T], values: Mapping[str, Any], prefix: str) -> T:
         field = str(key).replace("-", "_")
         if field not in names_of(kind):
             raise ValueError(f"{prefix}.{key} is not known{_meant(field, kind, prefix)}")
-        given[field] = converted(value, hints[field], f"{prefix}.{field}")
+        name = field if field in hints else f"{field}_"
+        given[name] = converted(value, hints[name], f"{prefix}.{field}")
     return kind(**given)
 
 
@@ -50,7 +51,7 @@ def _names_for_hints(kind: type) -> dict[str, Any]:
 
 def to_mapping(instance: Any) -> dict[str, Any]:
     """{field: plain value} of a dataclass; callables become `module:name`, tuples lists."""
-    return {field.name: _plain(getattr(instance, field.name)) for field in dataclasses.fields(instance)}
+    return {field.name.rstrip("_"): _plain(getattr(instance, field.name)) for field in dataclasses.fields(instance)}
 
 
 def _plain(value: Any) -> Any:

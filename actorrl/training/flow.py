@@ -86,6 +86,11 @@ class Flow:
             if one.question is None:
                 one.question, one.asked = one.ref.process(), now
 
+    def end(self) -> None:
+        """Let the trainer end with the round that it learns from."""
+        for trainer in self._trainers[:1]:
+            trainer.end.tell()
+
     def waiting(self) -> list[Future[Any]]:
         """What the Runner may wait for."""
         return [*self._questions, *(one.question for one in self._explorers if one.question is not None)]

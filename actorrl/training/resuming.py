@@ -17,6 +17,7 @@ from actorrl.training.experiment import Experiment, agent_of, is_bare_name
 from actorrl.training.run import Run, load
 from actorrl.training.run_directory import RunDirectory, in_use
 from actorrl.training.saving import Resumption, read
+from actorrl.training.stopping import StopPlan
 
 __all__ = ["prepare_resume", "resume"]
 
@@ -29,6 +30,7 @@ def resume(
     agent: Any = None,
     env: Any = None,
     wrappers: Sequence[Callable[..., Any]] = (),
+    callbacks: Sequence[Any] = (),
 ) -> Run:
     """Go on with a run from its last checkpoint. One role inline ends up where it would have without the break.
 
@@ -39,6 +41,7 @@ def resume(
         agent: for an agent whose class cannot be made by its name and arguments alone: an instance to fill.
         env: for an environment that had no name (a lambda, an instance): the same again.
         wrappers: the same again, where they had no names.
+        callbacks: in place of those that config.yaml names.
 
     Returns:
         The finished `Run`; at once where there are no more steps to make.
@@ -48,6 +51,7 @@ def resume(
         PermissionError: the agent is a pickle, without trust. ValueError: what config.yaml names cannot be found.
     """
     given = {"agent": agent, "env": env, "wrappers": tuple(wrappers) or None}
+    given["callbacks"] = tuple(callbacks) or None
     prepared = prepare_resume(run_dir, steps=steps, trust=trust, **given)
     return load(run_dir, trust=trust, agent=agent, env=env) if prepared is None else prepared.run()
 
@@ -59,12 +63,14 @@ def prepare_resume(
     directory = RunDirectory.existing(run_dir)
     config = directory.read_config()
     made = _finished(directory)
-    if made is not None and made >= (config["steps"] if steps is None else steps):
+    if made is not None and (steps is None or made >= steps):
         _say(f"{directory.path} is finished, after {made:,} steps; give it more with --steps N, the new total")
         return None
     with in_use(directory.path):
         resumption = read(directory.checkpoint("latest"), trust=trust, said=_say)
     experiment = _experiment(config, directory, resumption, steps, given)
+    if made is not None:  # it has come to its end once, so no other reason is left to end but the new total
+        experiment.stop = StopPlan()
     if resumption is None:
         _say(f"{directory.path} has no whole checkpoint to go on from: it begins again")
     elif resumption.steps > (experiment.steps or 0):
@@ -100,7 +106,7 @@ def _experiment(
             f"this run's agent is a {named['name']}, which cannot be made again by that name: go on with an instance "
             f"to fill, resume(run_dir, agent=...)"
         )
-    for key in ("env", "wrappers"):
+    for key in ("env", "wrappers", "callbacks"):
         if given.get(key) is not None:
             tree[key] = None
     experiment = Experiment.from_tree(tree, directory.path.name)
@@ -108,6 +114,7 @@ def _experiment(
         experiment.agent, experiment.agent_tree = agent, named
     experiment.env = given["env"] if given.get("env") is not None else experiment.env
     experiment.wrappers = given.get("wrappers") or experiment.wrappers
+    experiment.callbacks = given.get("callbacks") or experiment.callbacks
     experiment.steps = experiment.steps if steps is None else steps  # type: ignore[assignment]
     if experiment.env is None:
         raise ValueError(

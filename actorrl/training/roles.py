@@ -9,6 +9,7 @@ cut here, by steps and not by time, so that they are the same wherever the role 
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import time
 from collections.abc import Callable
@@ -265,6 +266,11 @@ class AgentRole:
         # The explorer takes new weights when it next acts; a snapshot is of what has been learned by now.
         parts.policy.set_weights(parts.learner.get_weights(), int(self._practice.metrics()["updates"]))
         return Snapshot(self._practice.steps, copy_of(parts.policy), self._practice.state_dict(), self._number)
+
+    def end(self) -> None:
+        """Be done when what is under way is answered, though there are steps left."""
+        most = max(self._practice.explorer.chosen, 1)
+        self._marks = dataclasses.replace(self._marks, total=min(self._marks.total, most))
 
     def saved(self, exact: bool = False) -> Saved:
         """What it takes to go on from here; inexact in the midst of episodes, whose steps so far are kept."""

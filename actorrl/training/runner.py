@@ -12,16 +12,17 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from actorrl.actor import Future, fetch, wait
+from actorrl.actor import fetch, wait
 from actorrl.actor.engine import active
 from actorrl.errors import ActorError
 from actorrl.rl.stopwatch import Stopwatch, Times
 from actorrl.training import checkpoints
+from actorrl.training.callbacks import Callbacks
 from actorrl.training.flow import PULSE, Flow
 from actorrl.training.interrupts import Interrupted, Interrupts
 from actorrl.training.merging import Merged, Merger
@@ -30,12 +31,13 @@ from actorrl.training.roles import Recipe, Report, Snapshot
 from actorrl.training.run_directory import Metrics, RunDirectory
 from actorrl.training.saving import Saver
 from actorrl.training.selection import Selection, Verdict
+from actorrl.training.slices import Slices
+from actorrl.training.stopping import StopPlan
 from actorrl.training.views.board import Board
 from actorrl.training.views.timeline import Timeline
 
 PATIENCE = 0.5  # seconds; then it is asked again whether something hangs
 LAST_WORDS = 10.0  # seconds that the roles may take, after Ctrl-C, to say what it takes to go on
-IN_FLIGHT = 2  # slices: one running, one queued, so that a checkpoint or a question gets in between
 
 
 class Runner:
@@ -60,6 +62,9 @@ class Runner:
         beside: bool = True,
         inline: bool = False,
         recipe: Recipe | None = None,
+        stop: StopPlan = StopPlan(),
+        callbacks: Sequence[Any] = (),
+        config: Mapping[str, Any] | None = None,
     ) -> None:
         self._directory, self._selection, self._progress = directory, selection, progress
         self._beside, self._inline, self._total = beside, inline, total
@@ -67,6 +72,7 @@ class Runner:
         self._board = Board(directory, recipe)
         self._returns: deque[float] = deque(maxlen=100)
         self._episodes = 0
+        self._updates = 0.0
         self._steps_before, self._seconds_before = 0, 0.0
         self._newest: dict[str, Any] = {}
         self._began = time.monotonic()
@@ -75,11 +81,20 @@ class Runner:
         self._dropped = [0] * agents
         self._saver = Saver(directory.checkpoint("latest"), agents, self.state_dict, repeatable=inline)
         self._interrupts = Interrupts()
+        self._stop = stop
+        self.stopped: str | None = None
+        """Why the run ended before all steps were made."""
+        self._callbacks = Callbacks(callbacks, directory.path, config or {}, self._logged)
         self.finals: dict[int, Snapshot] = {}
         """The last snapshot of each agent."""
         self.best: Snapshot | None = None
         self.seconds = 0.0
         """How long training took, without the evaluation that it waited for or that came afterwards."""
+
+    @property
+    def made(self) -> int:
+        """Environment steps of all agents."""
+        return sum(self._steps)
 
     @property
     def dropped(self) -> int:
@@ -95,9 +110,10 @@ class Runner:
         """Advance the roles until all are done, then judge what is left to judge. Raises what a role raises."""
         self._began = time.monotonic() - self.seconds - (self._selection.seconds if self._inline else 0.0)
         clock, self._timeline = Stopwatch("runner"), Timeline(self._directory.path, self._began)
-        busy = [role if isinstance(role, Flow) else _Busy(role, number) for number, role in enumerate(roles)]
+        busy = [role if isinstance(role, Flow) else Slices(role, number) for number, role in enumerate(roles)]
         try:
             self._interrupts.watch()
+            self._callbacks.tell("on_start", sum(self._steps))
             while busy:
                 if self._interrupts.asked:
                     self._interrupted(busy)
@@ -115,6 +131,7 @@ class Runner:
                 for one in busy:
                     for report in one.reports():
                         self._take(report, one.number)
+                self._end_early(busy)
                 busy = [one for one in busy if not one.over]
                 clock.mark("writing")
                 if judging:
@@ -136,6 +153,22 @@ class Runner:
             self.metrics.write()
             self._timeline.write(time.monotonic() - self._began)
 
+    def _end_early(self, busy: Sequence[Any]) -> None:
+        """Ask the roles to end where there is a reason to."""
+        if self.stopped is not None:
+            return
+        reason = self._stop.reason(self._elapsed(), self._selection.score)
+        reason = reason or self._callbacks.stopping
+        if reason is not None and not all(one.over for one in busy):
+            self.stopped = reason
+            self._progress.say(f"  ends here: {reason}", style="bold")
+            for one in busy:
+                one.end()
+
+    def _logged(self, steps: int, values: dict[str, float]) -> None:
+        self.metrics.put(steps, values)
+        self._board.write(steps, values)
+
     def _look(self, times: Times | None) -> None:
         """Note where the Runner's own time went, and now and then how the actors are."""
         now = time.monotonic()
@@ -153,11 +186,13 @@ class Runner:
             self.best = self.finals[min(self.finals)]
             checkpoints.save(self._directory.checkpoint("best"), self.best, **self._whose(self.best))
         if self.final is not None:
-            about = {"finished": True, "run_steps": sum(self._steps), **self._whose(self.final)}
+            about: dict[str, Any] = {"finished": True, "run_steps": sum(self._steps), **self._whose(self.final)}
+            about |= {"stopped": self.stopped} if self.stopped else {}
             checkpoints.save(self._directory.checkpoint("final"), self.final, **about)
             checkpoints.tidy(self._directory.checkpoint("latest"))
         for number, snapshot in self.finals.items() if self._many else ():
             checkpoints.save(self._directory.agent(number), snapshot, agent=number)
+        self._callbacks.tell("on_end", self.made)
         self.metrics.write()
         self._board.graph()
         self._board.close()
@@ -179,11 +214,14 @@ class Runner:
         return words
 
     def _take(self, report: Report, number: int) -> None:
-        self._steps[number], self._dropped[number] = report.steps, report.dropped
+        made, self._steps[number] = report.steps - self._steps[number], report.steps
+        self._dropped[number] = report.dropped
         for times in report.times:
             self._timeline.add(times)
         for incident in report.incidents:
             self._progress.say(f"  {incident}", style="yellow")
+        if made > 0:
+            self._callbacks.tell("on_fragment", sum(self._steps), made=made)
         for row in report.rows:
             for whole in self._merger.add(row):
                 self._book(whole)
@@ -197,8 +235,9 @@ class Runner:
                 checkpoints.save(self._directory.checkpoint("final"), snapshot, **self._whose(snapshot))
             if self._beside or last:
                 self._selection.submit(snapshot, self._elapsed(), last=last)
-        if report.saved is not None:
-            self._saver.take(number, report.saved)
+        if report.saved is not None and self._saver.take(number, report.saved):
+            path = self._directory.checkpoint("latest")
+            self._callbacks.tell("on_checkpoint", sum(self._steps), path=path)
         self._progress.update(sum(self._steps), self._newest)
 
     def _interrupted(self, busy: Sequence[Any]) -> None:
@@ -236,18 +275,27 @@ class Runner:
             "newest": dict(self._newest),
             "seconds": self._elapsed(),
             "selection": self._selection.state_dict(),
+            "callbacks": self._callbacks.state_dict(),
         }
 
-    def load_state_dict(self, state: dict[str, Any], unpack: Callable[[dict[str, Any]], Snapshot]) -> None:
-        """Take back what `state_dict` gave. `unpack` makes snapshots of what it says of them."""
+    def load_state_dict(
+        self, state: dict[str, Any], steps: Sequence[int], unpack: Callable[[dict[str, Any]], Snapshot]
+    ) -> None:
+        """Take back what `state_dict` gave. `unpack` makes snapshots of what it says of them.
+
+        Args:
+            steps: of each role by then.
+        """
+        self._steps, self._saver.written = list(steps), sum(steps)
+        self._callbacks.load_state_dict(state["callbacks"])
         self.metrics.load(state["metrics"])
         self._returns.extend(state["returns"])
         self._episodes, self._newest = int(state["episodes"]), dict(state["newest"])
         self._steps_before, self._seconds_before = state["before"]
         self.seconds = float(state["seconds"])
         self._selection.load_state_dict(state["selection"], unpack)
-        steps = self.metrics.arrays()["steps"]
-        self._board.purge = int(steps[-1]) + 1 if len(steps) else 0
+        rows = self.metrics.arrays()["steps"]
+        self._board.purge = int(rows[-1]) + 1 if len(rows) else 0
 
     def _elapsed(self) -> float:
         """Seconds that training has taken."""
@@ -271,6 +319,11 @@ class Runner:
         self._newest = {**self._newest, **values}
         self.metrics.put(row.steps, values)
         self._board.write(row.steps, values)
+        for episode in row.episodes if self._callbacks.wants("on_episode_end") else ():
+            self._callbacks.tell("on_episode_end", row.steps, episode=episode)
+        if row.figures.get("updates", 0.0) > self._updates:
+            self._updates = row.figures["updates"]
+            self._callbacks.tell("on_update", row.steps, figures=row.figures)
 
     def _judge(self) -> None:
         verdict = self._selection.advance()
@@ -291,37 +344,11 @@ class Runner:
             checkpoints.save(best, verdict.snapshot, **about)
         self.metrics.put(steps, values)
         self._board.write(steps, {**values, "evaluation_length": float(evaluation.lengths.mean())})
+        outcome = {"evaluation": evaluation, "confirmed": verdict.confirmed, "best": verdict.best}
+        self._callbacks.tell("on_evaluation", steps, **outcome)
         if verdict.confirmed is not None or not self._many:  # of several agents only what might have been the best
             said = _said(verdict, self._many)
             self._progress.say(said, style="green" if verdict.best else "bright_black")
-
-
-class _Busy:
-    """A role with its slices in flight."""
-
-    def __init__(self, role: Any, number: int) -> None:
-        self.role, self.number = role, number
-        self.flying: deque[Future[Report]] = deque()
-        self.done = False
-
-    def fill(self) -> None:
-        while not self.done and len(self.flying) < IN_FLIGHT:
-            self.flying.append(self.role.advance())
-
-    def waiting(self) -> list[Future[Report]]:
-        return list(self.flying)
-
-    def reports(self) -> list[Report]:
-        reports = []
-        while self.flying and self.flying[0].done():
-            reports.append(fetch(self.flying[0]))
-            self.flying.popleft()
-            self.done = self.done or reports[-1].done
-        return reports
-
-    @property
-    def over(self) -> bool:
-        return self.done and not self.flying
 
 
 def _said(verdict: Verdict, many: bool) -> str:

@@ -70,7 +70,7 @@ class TrainerRole:
             self._others = {other: deque() for other in range(1, crew[2])}
         self._episodes: list[Episode] = []
         self._steps = self._rounds = self._allowed = self._until = 0
-        self._learning = self._worth = self._called = self._over = False
+        self._learning = self._worth = self._called = self._over = self._ending = False
         self._failure: Exception | None = None
         self._staleness = 0.0
         self._parameters: Parameters | None = None
@@ -131,6 +131,10 @@ class TrainerRole:
         self._called = False
         self._go_on()
 
+    def end(self) -> None:
+        """Be done with the round that is learned from, or the next one, though explorers have more to do."""
+        self._ending = True
+
     def rejoin(self, explorer: int) -> Leave:
         """What an explorer must know that starts again."""
         return Leave(self._received[explorer], self._parameters, self._until)
@@ -171,7 +175,7 @@ class TrainerRole:
                 return
         self._learning = False
         self._rounds += 1
-        self._over = not self._left
+        self._over = self._ending or not self._left
         self._parameters = as_parameters(self._parts.learner.get_weights(), self._updates.count)
         self._hand_out()  # before anything else: the explorers wait for it
         self._clock.mark("sending")

@@ -64,13 +64,6 @@ def test_what_is_misspelt_or_does_not_fit_is_refused_with_the_nearest_name(tree,
         Experiment.from_tree(tree, "test")
 
 
-def test_stop_and_callbacks_say_that_they_are_not_built_yet():
-    with pytest.raises(NotImplementedError, match="stop"):
-        Experiment.from_tree({"agent": "dqn", "stop": {"seconds": 3}}, "test")
-    with pytest.raises(NotImplementedError, match="callbacks"):
-        Experiment.from_tree({"agent": "dqn", "env": "CartPole-v1", "steps": 1, "callbacks": ["x"]}, "test").checked()
-
-
 def test_an_agent_of_ones_own_is_named_by_its_module_and_class():
     agent = agent_of({"name": "small_agents:Tabular", "actions": 3})
 

@@ -84,7 +84,7 @@ def test_a_preset_supplies_env_arrangement_and_steps_and_arguments_override():
         ({"engine": "ray"}, NotImplementedError, "ray"),
         ({"arrangement": Dataflow()}, TypeError, "Dataflow"),
         ({"arrangement": 4}, TypeError, "arrangement must be"),
-        ({"callbacks": [print]}, NotImplementedError, "callbacks"),
+        ({"callbacks": [print]}, TypeError, "a callback has some of the methods"),
         ({"env": "Pendulum-v1"}, ValueError, "SAC"),
     ],
 )

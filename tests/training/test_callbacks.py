@@ -1,0 +1,215 @@
+"""Callbacks are told what happens, log figures of their own, and end a run; `stop` ends one by time or return."""
+
+from __future__ import annotations
+
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from actorrl import Central, DQNConfig, QLearningConfig, SharedReplay, load, resume, train
+from actorrl.training import curve
+from actorrl.training.callbacks import EVENTS
+from actorrl.training.entry import prepare
+from actorrl.training.evaluation import EvaluationPlan
+from actorrl.training.experiment import Experiment
+from actorrl.training.stopping import StopPlan
+
+SMALL = DQNConfig(learning_starts=32, hidden_sizes=(8,), batch_size=8)
+PLAN = EvaluationPlan(every=100, episodes=2, confirm=2, final=2)
+
+
+@pytest.fixture(autouse=True)
+def without_pictures(monkeypatch):
+    monkeypatch.setattr(curve, "save", lambda figure, path: None)
+    monkeypatch.setattr(curve, "draw", lambda *arguments: None)
+
+
+class Everything:
+    """Remembers every event, and logs the square of every return."""
+
+    def __init__(self) -> None:
+        self.events: list[Any] = []
+
+    def on_episode_end(self, event):
+        self.events.append(event)
+        event.log(square=event.episode.return_**2)
+
+    def remember(self, event):
+        self.events.append(event)
+
+    on_start = on_fragment = on_update = on_evaluation = on_checkpoint = on_end = remember
+
+    def named(self, name):
+        return [event for event in self.events if event.name == name]
+
+
+class Failing:
+    def on_update(self, event):
+        raise KeyError("nobody home")
+
+
+class Enough:
+    """Ends the run with the first evaluation."""
+
+    def on_evaluation(self, event):
+        event.stop("seen enough")
+
+
+def run_of(agent: Any = SMALL, *, steps: int = 300, **arguments: Any) -> Any:
+    given = {"env": "CartPole-v1", "evaluation": PLAN, **arguments}
+    return prepare(Experiment.of(agent, steps=steps, **given), "out").run()
+
+
+def test_each_event_is_told_with_what_belongs_to_it():
+    everything = Everything()
+    run = run_of(callbacks=(everything,))
+
+    assert {event.name for event in everything.events} == set(EVENTS)
+    assert (everything.events[0].name, everything.events[-1].name) == ("on_start", "on_end")
+    assert everything.events[0].config["agent"]["name"] == "dqn" and everything.events[0].directory == Path("out")
+    assert sum(event.made for event in everything.named("on_fragment")) == 300
+    assert len(everything.named("on_episode_end")) == run.metrics["episodes"][-1]
+    assert "loss" in everything.named("on_update")[-1].figures
+    assert [event.steps for event in everything.named("on_evaluation")] == [100, 200, 300]
+    assert any(event.best and event.confirmed is not None for event in everything.named("on_evaluation"))
+    assert everything.named("on_checkpoint")[-1].path == Path("out/checkpoints/latest")
+    last = everything.named("on_episode_end")[-1]
+    assert run.metrics["square"][run.metrics["steps"] == last.steps] == last.episode.return_**2
+    assert "square" in Path("out/metrics.csv").read_text().splitlines()[0]
+
+
+@pytest.mark.parametrize("arrangement", [None, Central(2), SharedReplay(2, 2)])
+def test_a_callback_that_raises_ends_the_run_with_its_error_named(arrangement):
+    with pytest.raises(RuntimeError, match=r"Failing.on_update failed at step \d+: KeyError: 'nobody home'") as raised:
+        run_of(callbacks=[Failing], arrangement=arrangement, engine="inline")
+
+    assert isinstance(raised.value.__cause__, KeyError)
+
+
+def test_a_callback_can_end_the_run_with_everything_written():
+    run = run_of(steps=100_000, callbacks=[Enough()])
+
+    made = run.metrics["steps"][-1]
+    assert 100 <= made < 100_000
+    assert set(run.checkpoints) == {"best", "final"} and run.steps_of("final") == made == run.agent.steps
+
+
+@pytest.mark.parametrize(
+    ("callback", "said"),
+    [
+        (print, "a callback has some of the methods on_start, on_episode_end"),
+        (type("Late", (), {"on_evaluate": print}), r"Late has a method on_evaluate, .*did you mean 'on_evaluation'"),
+        (type("Needy", (), {"on_end": print, "__init__": lambda self, x: None}), "Needy cannot be made without arg"),
+    ],
+)
+def test_what_is_no_callback_is_refused_before_anything_starts(callback, said):
+    with pytest.raises(TypeError, match=said):
+        train(SMALL, "CartPole-v1", steps=10, callbacks=[callback])
+    assert not Path("runs").exists()
+
+
+MODULE = """
+class Counting:
+    made = []
+    def __init__(self, unit=1):
+        self.count, self.unit = 0, unit
+        Counting.made.append(self)
+    def on_fragment(self, event):
+        self.count += self.unit
+        event.log(fragments=self.count)
+    def state_dict(self):
+        return {"count": self.count}
+    def load_state_dict(self, state):
+        self.count = state["count"]
+"""
+
+
+def test_a_file_names_callbacks_which_go_on_where_they_were(monkeypatch):
+    Path("counting_house.py").write_text(MODULE)
+    monkeypatch.syspath_prepend(".")
+    tree = {"env": "FrozenLake-v1", "agent": {"name": "qlearning"}, "steps": 50}
+    tree["callbacks"] = [{"name": "counting_house:Counting", "unit": 10}]
+    Path("mine.yaml").write_text(yaml.safe_dump(tree))
+
+    run = train("mine.yaml", run_dir="out")
+    assert run.config["callbacks"] == tree["callbacks"]
+    counted = run.metrics["fragments"][-1]
+    assert counted >= 10
+
+    assert resume("out", steps=90).metrics["fragments"][-1] > counted
+
+
+def test_weights_and_biases_gets_config_figures_episodes_and_the_best_score(monkeypatch):
+    logged: list[dict[str, Any]] = []
+    session = types.SimpleNamespace(id="r1", summary={}, log=logged.append, finish=lambda: logged.append({"over": 1}))
+    begun: list[dict[str, Any]] = []
+    wandb = types.ModuleType("wandb")
+    wandb.init = lambda **options: (begun.append(options), session)[1]  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "wandb", wandb)
+    from actorrl.training.weights_and_biases import WeightsAndBiases
+
+    run = run_of(callbacks=[WeightsAndBiases("cartpole", mode="offline")])
+
+    assert (begun[0]["project"], begun[0]["mode"], begun[0]["name"]) == ("cartpole", "offline", "out")
+    assert begun[0]["config"]["agent"]["name"] == "dqn"
+    keys = {key for values in logged for key in values}
+    assert {"train/loss", "episode/return", "evaluation/return"} <= keys
+    assert (
+        session.summary["best_return"]
+        == run.metrics["best_return"][~(run.metrics["best_return"] != run.metrics["best_return"])][-1]
+    )
+    assert {"over": 1} in logged
+
+
+# -- stop ----------------------------------------------------------------------------------------------
+
+
+def stopped(agent: Any, plan: StopPlan, **arguments: Any) -> Any:
+    experiment = Experiment.of(agent, steps=10_000_000, **{"env": "CartPole-v1", **arguments})
+    experiment.stop, experiment.evaluation = plan, PLAN
+    return prepare(experiment, "out").run()
+
+
+def test_stop_by_steps_is_exact_and_leaves_schedules_as_they_are():
+    run = stopped(QLearningConfig(learning_rate_final=0.0), StopPlan(steps=130), env="FrozenLake-v1")
+
+    assert run.metrics["steps"][-1] == 130
+    assert run.metrics["learning_rate"][-1] == pytest.approx(0.1, rel=1e-4)
+
+
+@pytest.mark.parametrize("arrangement", [None, Central(2), SharedReplay(2, 2)])
+def test_stop_by_time_ends_every_arrangement_with_everything_written(arrangement):
+    run = stopped(SMALL, StopPlan(seconds=0.3), arrangement=arrangement, engine="inline")
+
+    made = run.metrics["steps"][-1]
+    assert made > 0 and set(run.checkpoints) == {"best", "final"}
+    assert load("out").metrics["steps"][-1] == made
+
+
+def test_stop_by_return_waits_for_a_confirmed_one_and_a_longer_run_goes_past_it(capfd):
+    run = stopped(SMALL, StopPlan(return_=8.0))
+
+    best = run.metrics["best_return"]
+    assert best[best == best][-1] >= 8.0
+    assert "ends here: a return of" in capfd.readouterr().err
+    assert run.config["stop"]["return"] == 8.0
+    made = run.metrics["steps"][-1]
+
+    assert resume("out").metrics["steps"][-1] == made
+    assert "is finished" in capfd.readouterr().err
+    assert resume("out", steps=made + 50).metrics["steps"][-1] == made + 50
+
+
+def test_stop_is_read_from_a_file_and_refused_where_it_makes_no_sense():
+    tree = {"env": "FrozenLake-v1", "agent": {"name": "qlearning"}, "steps": 50}
+
+    plan = Experiment.from_tree({**tree, "stop": {"return": "1e1", "minutes": 2}}, "mine").stop
+    assert plan == StopPlan(return_=10.0, minutes=2.0)
+    with pytest.raises(ValueError, match=r"stop.retrun is not known; did you mean 'stop.return'"):
+        Experiment.from_tree({**tree, "stop": {"retrun": 1}}, "mine")
+    with pytest.raises(ValueError, match="minutes"):
+        Experiment.from_tree({**tree, "stop": {"minutes": -1}}, "mine")
