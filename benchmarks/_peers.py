@@ -144,3 +144,67 @@ async def xoscar_actors(kind: type, count: int = 1) -> tuple[Any, ...]:
         where = xoscar.allocate_strategy.ProcessIndex(number + 1)
         actors.append(await xoscar.create_actor(Hosted, address=pool.external_address, allocate_strategy=where))
     return pool, *actors
+
+
+def rllib_ppo(env: Any, settings: dict[str, Any], runners: int) -> Any:
+    """RLlib's PPO with so many runners that share the environments; a learner in this process. Ray runs already.
+
+    `env` is an id, or a callable that makes an environment of a config.
+    """
+    import logging
+    import warnings
+
+    warnings.simplefilter("ignore")
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    from ray.rllib.algorithms.ppo import PPOConfig
+
+    if callable(env):
+        from ray.tune.registry import register_env
+
+        register_env("ours", env)
+        env = "ours"
+    k = int(settings["n_envs"]) // runners
+    config = (
+        PPOConfig()
+        .environment(env)
+        .env_runners(
+            num_env_runners=runners,
+            num_envs_per_env_runner=k,
+            rollout_fragment_length=int(settings["n_steps"]),
+            num_cpus_per_env_runner=0,
+        )
+        .learners(num_learners=0)
+        .training(
+            train_batch_size_per_learner=int(settings["n_steps"]) * k * runners,
+            minibatch_size=int(settings["batch_size"]),
+            num_epochs=int(settings["n_epochs"]),
+            lr=float(settings["learning_rate"]),
+            gamma=0.99,
+            lambda_=0.95,
+            clip_param=0.2,
+            vf_loss_coeff=0.5,
+            vf_clip_param=1e9,
+            entropy_coeff=0.0,
+            use_kl_loss=False,
+            grad_clip=0.5,
+        )
+        .rl_module(model_config={"fcnet_hiddens": [64, 64], "fcnet_activation": "tanh", "vf_share_layers": False})
+    )
+    return config.build_algo()
+
+
+def rllib_sampling(algorithm: Any, seconds: float) -> float:
+    """Steps per second of all runners that sample and do nothing else; the first sample is not counted."""
+    import time
+
+    def sample() -> int:
+        lengths = algorithm.env_runner_group.foreach_env_runner(
+            lambda runner: sum(map(len, runner.sample())), local_env_runner=False
+        )
+        return int(sum(lengths))
+
+    sample()
+    steps, began = 0, time.perf_counter()
+    while time.perf_counter() < began + seconds:
+        steps += sample()
+    return steps / (time.perf_counter() - began)

@@ -5,7 +5,7 @@ A list of environments is stepped in turn and reset where an episode ends; the p
 shuffled minibatches. Everything that costs speed and is not needed is left out: no vector environment (its reset and
 its info dictionaries cost more than the list), no distribution objects, one fused Adam.
 
-    python benchmarks/plain_ppo.py [CartPole-v1] [--steps 100000] [--seed 0]
+    python benchmarks/plain_ppo.py [CartPole-v1] [--steps 100000] [--seed 0] [--quick]
 """
 
 from __future__ import annotations
@@ -179,8 +179,10 @@ def main() -> None:
     parser.add_argument("env", nargs="?", default="CartPole-v1")
     parser.add_argument("--steps", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--quick", action="store_true", help="a few steps, to see that it runs")
     given = parser.parse_args()
     torch.set_num_threads(1)
+    given.steps = 2_048 if given.quick else given.steps
     result = train(given.env, Settings(steps=given.steps), given.seed)
     rate = given.steps / result.seconds[-1]
     print(f"{given.steps:,} steps, {rate:,.0f} a second; mean of the last 20: {np.mean(result.returns[-20:]):.1f}")
