@@ -1,9 +1,10 @@
-"""The command `actorrl`: train, resume, evaluate, plot, list, show. `python -m actorrl` and the script call `main`.
+"""The command `actorrl`, which `python -m actorrl` and the installed script call by `main`.
 
     actorrl train PRESET|FILE.yaml [--seed N] [--run-dir DIR] [--steps N] [--any.key value ...]
     actorrl resume RUN_DIR [--steps N] [--trust]
     actorrl evaluate RUN_DIR [--episodes 100] [--which best|final] [--render] [--trust]
     actorrl plot RUN_DIR... [--out FILE.png] [--metric COLUMN] [--against steps|seconds]
+    actorrl report RUN_DIR [--out FILE.html] [--which best|final] [--no-episode] [--trust]
     actorrl sweep RUN_DIR --env.KEY VALUES ... [--episodes 200] [--jobs N] [--which best|final]
     actorrl list
     actorrl show PRESET
@@ -27,7 +28,7 @@ from actorrl.cli.parser import parsed as _parsed
 if TYPE_CHECKING:
     from actorrl.training.entry import Prepared
 
-COMMANDS = ("train", "evaluate", "resume", "plot", "sweep", "list", "show")
+COMMANDS = ("train", "evaluate", "resume", "plot", "report", "sweep", "list", "show")
 EXPECTED = (ValueError, TypeError, LookupError, OSError, NotImplementedError, ImportError)
 INTERRUPTED = 130
 
@@ -73,6 +74,7 @@ def _dispatch(arguments: list[str]) -> int:
         "list": list_presets,
         "show": show,
         "plot": plot,
+        "report": report,
     }
     if command not in run:
         raise NotImplementedError(f"{command} is not built yet")
@@ -200,6 +202,13 @@ def plot(arguments: list[str]) -> int:
     from actorrl.cli import watching
 
     return watching.plot(arguments)
+
+
+def report(arguments: list[str]) -> int:
+    """`actorrl report`: one HTML file of a run."""
+    from actorrl.cli import watching
+
+    return watching.report(arguments)
 
 
 def show(arguments: list[str]) -> int:

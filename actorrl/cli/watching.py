@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 from actorrl.cli.options import check_known
 from actorrl.cli.parser import Parser, parsed
 
-__all__ = ["plot"]
+__all__ = ["plot", "report"]
 
 
 def plot(arguments: list[str]) -> int:
@@ -36,4 +37,36 @@ def plot(arguments: list[str]) -> int:
             for line in panel.lines:
                 print(f"{panel.environment}  {line.label}  {line.seeds}", file=sys.stderr)
     print(out)
+    return 0
+
+
+def report(arguments: list[str]) -> int:
+    """`actorrl report`: one HTML file of a run; its path on stdout."""
+    from actorrl.training.run import load
+    from actorrl.training.views import overlay
+    from actorrl.training.views import report as view
+    from actorrl.training.views.episode import record
+
+    parser = Parser("actorrl report", description="Write one HTML file of a run.", allow_abbrev=False)
+    parser.add_argument("run_dir", metavar="RUN_DIR", help="the directory of a run")
+    parser.add_argument("--out", metavar="FILE.html", help="report.html in the run directory by default")
+    parser.add_argument("--which", choices=("best", "final"), default="best", help="who plays; best by default")
+    parser.add_argument("--no-episode", action="store_true", help="without one, so the environment is not needed")
+    parser.add_argument("--trust", action="store_true", help="open a pickled agent, which can run any code")
+    given, others = parsed(parser, arguments)
+    check_known(("out", "which", "no-episode", "trust"), others, "report")
+    path = overlay.existing(given.run_dir).path
+    run = recording = None
+    why = "None was recorded: --no-episode."
+    if not given.no_episode:
+        os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # pictures without a window
+        try:
+            run = load(path, trust=given.trust)
+            print("playing an episode ...", file=sys.stderr)
+            recording = record(run, given.which)
+        except (ValueError, LookupError, OSError, ImportError) as error:
+            why = f"No episode could be recorded: {error}"
+            print(f"actorrl: {' '.join(why.split())}", file=sys.stderr)
+    content = view.tree(path, run, recording, why) | {"which": given.which}
+    print(view.write(path, content, None if given.out is None else Path(given.out)))
     return 0

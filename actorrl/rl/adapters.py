@@ -113,6 +113,10 @@ class _OneLane:
         self._last = step
 
 
+def _plain(action: Any) -> Any:
+    return action.item() if np.ndim(action) == 0 else action
+
+
 class StepAgent:
     """Gives an algorithm's parts `get_action` and `update`, for a loop of the user's own.
 
@@ -146,14 +150,34 @@ class StepAgent:
         """An action without exploration."""
         return self._act(observation, self.steps, explore=False)
 
+    def explain(self, observation: Any, action_mask: Any = None) -> dict[str, Any]:
+        """What the agent makes of one observation, without exploration.
+
+        Returns:
+            "action", and what the algorithm has of these: "q" float32 [n] or "probabilities" float32 [n] of Discrete
+            actions (of a MultiDiscrete's dimensions side by side), "mean" and "std" float32 [*a] of Box actions,
+            "value" a float: what it expects of acting like this, as it counts rewards.
+        """
+        policy: Any = self.parts.policy
+        batch = self._encoded(observation)[None]
+        masks = {} if action_mask is None else {"action_mask": np.asarray(action_mask, np.bool_)[None]}
+        acted = policy.act(batch, policy.initial_state(1), self.steps, explore=False, rng=self._rng, **masks)
+        told = policy.explain(batch, **masks) if hasattr(policy, "explain") else {}
+        explained = {"action": _plain(acted.action[0]), **{name: values[0] for name, values in told.items()}}
+        if "q" in explained:
+            explained["value"] = float(explained["q"].max())
+        elif hasattr(self.parts.learner, "value"):
+            value = self.parts.learner.value(batch, acted.action)
+            explained |= {} if value is None else {"value": float(value[0])}
+        return explained
+
     def _act(self, observation: Any, step: int, *, explore: bool) -> Any:
         policy: Policy = self.parts.policy
         batch = self._encoded(observation)[None]
         acted = policy.act(batch, policy.initial_state(1), step, explore=explore, rng=self._rng)
         if explore:
             self._extras = acted.extras
-        action = acted.action[0]
-        return action.item() if np.ndim(action) == 0 else action
+        return _plain(acted.action[0])
 
     def _encoded(self, observation: Any) -> Array:
         return np.asarray(observation) if self.parts.encode is None else self.parts.encode(observation)

@@ -88,6 +88,17 @@ class BoxPolicy:
             normalised = self.noise.disturb(normalised, rng)
         return Acted(self.scale.out(normalised), state, {})
 
+    def explain(self, observations: Array, action_mask: Array | None = None) -> dict[str, Array]:
+        """The greedy actions, mean [B, *shape], and where `gaussian` std, of what tanh makes of a small deviation."""
+        outputs = self.actor(observations)
+        a = self.scale.size
+        squashed = np.tanh(outputs[:, :a])
+        told = {"mean": self.scale.out(squashed)}
+        if self.gaussian:
+            std = np.exp(np.clip(outputs[:, a:], *LOG_STD_RANGE)) * (1 - squashed**2)
+            told["std"] = (std * 0.5 * (self.scale.high - self.scale.low)).reshape(told["mean"].shape)
+        return told
+
     def set_weights(self, weights: dict[str, Array], version: int) -> None:
         self.actor.set_weights(weights)
         self.version = version

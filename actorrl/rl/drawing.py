@@ -33,6 +33,10 @@ class Head(Protocol):
         """The most likely actions [B, *a]."""
         ...
 
+    def explain(self, outputs: Array, mask: Array | None) -> dict[str, Array]:
+        """What is drawn from: probabilities [B, outputs], or mean and std [B, *a] as the environment sees actions."""
+        ...
+
     def set_weights(self, weights: dict[str, Array]) -> None:
         """Take the weights that belong to the head and not to the network."""
         ...
@@ -69,6 +73,10 @@ class Choices:
     def greedy(self, outputs: Array, mask: Array | None) -> Array:
         best = [logits.argmax(-1) for logits in self._parts(outputs, mask)]
         return self._out(best[0] if self.single else np.stack(best, 1))
+
+    def explain(self, outputs: Array, mask: Array | None) -> dict[str, Array]:
+        likely = [np.exp(logits - logits.max(-1, keepdims=True)) for logits in self._parts(outputs, mask)]
+        return {"probabilities": np.concatenate([part / part.sum(-1, keepdims=True) for part in likely], -1)}
 
     def set_weights(self, weights: dict[str, Array]) -> None:
         """There are none."""
@@ -111,6 +119,11 @@ class Gaussian:
 
     def greedy(self, outputs: Array, mask: Array | None) -> Array:
         return self._out(outputs)
+
+    def explain(self, outputs: Array, mask: Array | None) -> dict[str, Array]:
+        mean = (self._middle + self._half * outputs).reshape(-1, *self.shape)
+        std = np.broadcast_to(self._half * np.exp(self.log_std), outputs.shape)
+        return {"mean": mean, "std": std.reshape(mean.shape)}
 
     def set_weights(self, weights: dict[str, Array]) -> None:
         self.log_std = np.array(weights["log_std"])

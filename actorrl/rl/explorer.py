@@ -78,7 +78,8 @@ class Explorer:
         self._version = -1
         self.clock = SILENT
         """Of whoever drives it, who begins and ends slices."""
-        self._sending, self._receiving = getattr(self.lanes, "phases", ("sending", "waiting"))
+        phases: tuple[str, str] = getattr(self.lanes, "phases", ("sending", "waiting"))
+        self._sending, self._receiving = phases
         self._adding = getattr(sink, "phase", "recording")
         self._again = 0  # steps when the lanes were last to be reset for a checkpoint
 

@@ -66,6 +66,8 @@ class Objective:
     normalize_advantage: bool = False
     off_policy: bool = False
     """Whether `estimate` reads `log_rho`."""
+    valued: bool = True
+    """Whether the value function learns what states are worth."""
     returns: DiscountedReturns | None = None
     """What rewards are scaled by."""
 
@@ -222,8 +224,10 @@ class FragmentLearner:
         """The networks that are trained, to look at."""
         return {"actor": self._module.actor, "critic": self._module.critic}
 
-    def value(self, observations: Array) -> Array:
-        """V float32 [B] of observations [B, *o], as the value function sees them now."""
+    def value(self, observations: Array, actions: Array) -> Array | None:
+        """V float32 [B] of observations [B, *o], whatever is done there; None where no value function is learned."""
+        if not self._objective.valued:
+            return None
         with torch.no_grad():
             return self._value(self._seen(observations), 1)
 

@@ -36,7 +36,8 @@ class ReinforceConfig(FragmentConfig):
 
     def build(self, observation_space: gymnasium.Space, action_space: gymnasium.Space, seed: int | None) -> Parts:
         """Policy, learner and table; ValueError where a space does not fit."""
-        objective = self._objective(self._estimate, unclipped, normalize_advantage=self.normalize_advantage)
+        how = {"normalize_advantage": self.normalize_advantage, "valued": self.baseline}
+        objective = self._objective(self._estimate, unclipped, **how)
         return build_parts(self, objective, observation_space, action_space, seed, batch_size=EVERY, episodes=True)
 
     def _estimate(self, f: Valued) -> Estimate:

@@ -47,6 +47,12 @@ class StochasticPolicy:
         action, extras = self.head.draw(outputs, rng, action_mask)
         return Acted(action, state, extras)
 
+    def explain(self, observations: Array, action_mask: Array | None = None) -> dict[str, Array]:
+        """What is drawn from: probabilities [B, n], of several choices side by side; or mean and std [B, *a]."""
+        if self.standardiser is not None:
+            observations = self.standardiser(observations)
+        return self.head.explain(self.actor(observations), action_mask)
+
     def set_weights(self, weights: dict[str, Array], version: int) -> None:
         self.actor.set_weights(weights)
         self.head.set_weights(weights)

@@ -61,6 +61,11 @@ class ValuePolicy:
         action = self.exploration.choose(q, step, rng) if explore else q.argmax(-1)
         return Acted(action + self.first if self.first else action, state, {"q": q})
 
+    def explain(self, observations: Array, action_mask: Array | None = None) -> dict[str, Array]:
+        """What greedy acting compares: q float32 [B, n], −inf where `action_mask` forbids."""
+        q = self.q(observations) if self.average is None else self.average(observations)
+        return {"q": q if action_mask is None else np.where(action_mask, q, -np.inf)}
+
     def set_weights(self, weights: dict[str, Array], version: int) -> None:
         self.q.set_weights(weights)
         if self.average is not None:

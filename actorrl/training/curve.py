@@ -25,7 +25,7 @@ def draw(metrics: Mapping[str, Array], title: str, subtitle: str = "") -> Figure
     figure = Figure(figsize=(8, 4.5), dpi=150, layout="constrained")
     axes = figure.subplots()
     steps = metrics["steps"]
-    at, returns = _known(steps, metrics["episode_return"])
+    at, returns = known(steps, metrics["episode_return"])
     axes.plot(at, returns, ".", color=FAINT, markersize=3.5, alpha=0.55, label="training episodes")
     axes.plot(at, smoothed(returns), color=INK, linewidth=2.0, label="training, smoothed")
     _evaluations(axes, metrics)
@@ -58,20 +58,21 @@ def save(figure: Figure, path: Path) -> None:
     FigureCanvasAgg(figure).print_png(str(path))
 
 
-def _known(steps: Array, values: Array) -> tuple[Array, Array]:
+def known(steps: Array, values: Array) -> tuple[Array, Array]:
+    """The steps at which a column has a value, and the values."""
     there = ~np.isnan(values)
     return steps[there], values[there]
 
 
 def _evaluations(axes: Any, metrics: Mapping[str, Array]) -> None:
-    steps, mean = _known(metrics["steps"], metrics["evaluation_return"])
+    steps, mean = known(metrics["steps"], metrics["evaluation_return"])
     if not len(steps):
         return
     std = metrics["evaluation_std"][~np.isnan(metrics["evaluation_return"])]
     axes.errorbar(
         steps, mean, yerr=std, fmt="o", color=EVALUATION, markersize=4, elinewidth=1, label="evaluation ± std"
     )
-    at, best = _known(metrics["steps"], metrics["best_return"])
+    at, best = known(metrics["steps"], metrics["best_return"])
     if len(at):
         axes.plot(
             at[-1:], best[-1:], marker="*", markersize=15, color=BEST, linestyle="", label="best", zorder=5,

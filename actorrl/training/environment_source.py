@@ -30,8 +30,8 @@ class Maker:
     wrappers: tuple[Wrapper, ...] = ()
     limit: int | None = None
     """Cut episodes of environments without a limit of their own after so many steps."""
-    render: bool = False
-    """Show it on the screen."""
+    render: bool | str = False
+    """Show it on the screen; or another render_mode."""
 
     def __call__(self) -> gymnasium.Env:
         environment = self._made()
@@ -51,12 +51,13 @@ class Maker:
 
     def _shown(self) -> gymnasium.Env:
         """On the screen. ValueError where the environment cannot be told to."""
+        mode = "human" if self.render is True else self.render
         if is_environment(self.recipe):
             raise ValueError(f"{CANNOT_SHOW}: an instance without a spec cannot be told to; load(run, env=its class)")
         try:
             if isinstance(self.recipe, EnvSpec):
-                return gymnasium.make(self.recipe, disable_env_checker=True, render_mode="human")
-            return self.recipe(render_mode="human")
+                return gymnasium.make(self.recipe, disable_env_checker=True, render_mode=mode)
+            return self.recipe(render_mode=mode)
         except (TypeError, gymnasium.error.Error) as error:
             raise ValueError(f"{CANNOT_SHOW}: {error}") from error
 
@@ -172,7 +173,7 @@ class EnvironmentSource:
             return type(getattr(self._recipe, "unwrapped", self._recipe)).__name__
         return getattr(self._recipe, "__name__", type(self._recipe).__name__)
 
-    def maker(self, *, limit: int | None = None, render: bool = False) -> Callable[[], gymnasium.Env]:
+    def maker(self, *, limit: int | None = None, render: bool | str = False) -> Callable[[], gymnasium.Env]:
         """A callable that makes one environment; the instance itself where that cannot be copied."""
         if self._single is not None:
             return _Given(self._single, self._wrappers)

@@ -86,6 +86,30 @@ class Run:
         actions = self._actions(list(observation), explore)
         return actions if self._recipe.bare else np.array(actions)
 
+    def explain(self, observation: Any, which: str | int | None = None, action_mask: Any = None) -> dict[str, Any]:
+        """What the agent makes of one observation, without exploration, beside the "action" that it would take.
+
+        Of an algorithm "q" or "probabilities" of each action, "mean" and "std" of numbers, and "value", where it has
+        these (see `StepAgent.explain`). A bare agent says what its own `explain(observation)` returns, if it has one.
+
+        Args:
+            observation: one, as the environment gives it.
+            which: "best" or "final", or the number of one of several agents; the agent at the end where None.
+            action_mask: bool [n], the actions that are legal.
+        """
+        agent, space = self._agent(self._last if which is None else which), self._recipe.action_space
+        if not self._recipe.bare:
+            told = dict(agent.explain(observation, action_mask))
+        elif hasattr(agent, "explain"):
+            told = dict(agent.explain(observation))
+        else:
+            told = {}
+        if "action" not in told:
+            greedy = getattr(agent, "greedy_action", None)
+            action = greedy(observation) if greedy else agent.get_action(observation, self.steps_of(self._last))
+            told = {"action": action, **told}
+        return {**told, "action": as_action(space, told["action"])}
+
     def _actions(self, observations: list[Any], explore: bool) -> list[Any]:
         agent, space = self.agent, self._recipe.action_space
         if self._recipe.bare:

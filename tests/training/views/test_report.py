@@ -1,0 +1,160 @@
+"""The report: what lies in the page, that it needs nothing else, and that a browser shows it."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pages import CHROMIUM, STEPS, a_run, an_episode, shown
+
+from actorrl import QLearningConfig, train
+from actorrl.cli.main import main
+from actorrl.training.views import report
+
+in_a_browser = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed: apt-get install chromium")
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = a_run(tmp_path_factory.mktemp("report") / "run")
+    return report.write(path, report.tree(path, recording=an_episode()))
+
+
+def data_of(page: Path) -> dict:
+    found = re.search(r'<script id="data" type="application/json">(.*?)</script>', page.read_text(), re.S)
+    assert found is not None
+    return json.loads(found.group(1))
+
+
+def test_the_page_holds_curves_configuration_time_and_the_episode(page):
+    told = data_of(page)
+
+    assert told["title"] == "DQN on Catch-v0" and told["subtitle"] == "Central, 2 environments · seed 3 · run"
+    assert told["facts"][0] == ["best return", "0.95", "confirmed, after 4,000 steps"]
+    assert len(told["curve"]["x"]) == 60 and told["curve"]["evaluation"]["x"] == [2000, 4000, 6000]
+    assert [one["name"] for one in told["others"]] == ["loss", "epsilon", "steps_per_second"]
+    assert [role["role"] for role in told["timeline"]["roles"]] == ["agent", "environment 0", "environment 1"]
+    assert len(told["episode"]["frames"]) == STEPS + 1
+
+
+def test_a_setting_that_is_not_the_default_is_marked(page):
+    agent = {key: (value, changed) for key, value, changed in dict(data_of(page)["config"])["agent"]}
+
+    assert agent["learning_rate"] == ("0.002", True)
+    assert agent["gamma"][1] is False and agent["name"] == ("dqn", False)
+
+
+def test_the_page_needs_nothing_from_anywhere(page):
+    text = page.read_text()
+
+    assert not re.findall(r"""(?:src|href)=["'](?!#|data:)[^"']""", text)
+    assert not re.findall(r"https?://(?!www\.w3\.org/2000/svg)", text)
+    assert not re.findall(r"@import|url\(|fetch\(|XMLHttpRequest|WebSocket|import\(|sendBeacon", text)
+
+
+def test_what_a_run_is_called_cannot_become_a_script(tmp_path):
+    path = a_run(tmp_path / "<img src=x>")
+    content = report.tree(path) | {"title": "</title><script>alert(1)</script>", "episode_note": "</script><b>"}
+
+    text = report.page(content)
+
+    assert "<script>alert" not in text and "</script><b>" not in text and "<img src=x>" not in text
+
+
+def test_a_run_that_has_only_just_begun_has_a_report_too(tmp_path):
+    path = a_run(tmp_path / "run", rows=0)
+    for name in ("timeline.json", "checkpoints/best/about.json"):
+        (path / name).unlink()
+    (path / "checkpoints" / "best").rmdir()
+
+    told = report.tree(path)
+
+    assert told["timeline"] is None and told["curve"]["x"] == [] and told["others"] == []
+
+
+def test_speed_is_told_over_parts_of_the_run_and_not_of_single_rows():
+    bursts = {"steps": np.array([10, 20, 30, 40]), "seconds": np.array([1.0, 1.0, 2.0, 2.0])}
+    at, rate = report.speed(bursts, parts=2)
+
+    assert rate.mean() == pytest.approx(20) and at[-1] == 40
+
+
+@pytest.mark.slow
+def test_the_command_plays_an_episode_and_prints_the_path(tmp_path, capsys):
+    run = train(QLearningConfig(), "FrozenLake-v1", steps=200, run_dir=tmp_path / "run")
+    capsys.readouterr()
+
+    assert main(["report", str(run.directory)]) == 0
+
+    assert capsys.readouterr().out == f"{run.directory / 'report.html'}\n"
+    told = data_of(run.directory / "report.html")
+    assert told["episode"]["told"]["q"] and told["which"] == "best"
+    assert main(["report", str(run.directory), "--no-episode", "--out", "other.html", "--which", "final"]) == 0
+    assert data_of(Path("other.html"))["episode"] is None
+
+
+def test_what_is_no_run_is_refused_in_words(tmp_path, capsys):
+    a_run(tmp_path / "runs" / "one")
+
+    assert main(["report", "nowhere"]) == 2
+    assert "nowhere is not a run directory: there is no such directory" in capsys.readouterr().err
+    assert main(["report", "runs"]) == 2
+    assert "holds 1 of them: name these instead (runs/one)" in capsys.readouterr().err
+
+
+def test_a_run_whose_environment_is_gone_has_a_report_without_an_episode(tmp_path, capsys):
+    path = a_run(tmp_path / "run")
+    text = (path / "config.yaml").read_text()
+    (path / "config.yaml").write_text(text.replace("actorrl.rl.catch:Catch-v0", "gone_long_ago:Env-v0"))
+
+    assert main(["report", str(path)]) == 0
+
+    assert "No episode could be recorded" in capsys.readouterr().err
+    assert "No episode could be recorded" in data_of(path / "report.html")["episode_note"]
+
+
+@in_a_browser
+@pytest.mark.slow
+def test_a_browser_shows_every_section(page):
+    document = shown(page, "?theme=dark#step=5")
+
+    assert 'data-theme="dark"' in document
+    assert '<h1 id="title">DQN on Catch-v0</h1>' in document
+    assert document.count('class="fact"') == 6
+    assert document.count("<svg") >= 1 + 2 + 2 + 3 + 1  # the curve, others, the episode's, strips, spans
+    assert f"<b>5 / {STEPS}</b>" in document
+    assert re.search(r'<img[^>]*class="coarse"[^>]*src="data:image/png', document)
+    assert re.findall(r'<div class="share"><span>([^<]*)<', document) == ["agent", "environment 0", "environment 1"]
+    assert "<b>0.002</b>" in document
+
+
+@in_a_browser
+@pytest.mark.slow
+def test_buttons_and_keys_step_through_the_episode(page):
+    script = """
+      const seen = [], pictures = new Set();
+      const now = () => {
+        seen.push(document.querySelector(".now b").textContent.split(" /")[0]);
+        pictures.add(document.querySelector(".picture img").src);
+      };
+      const press = (title) => { document.querySelector(`button[title="${title}"]`).click(); now(); };
+      now();
+      press("one step on");
+      document.body.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowRight", bubbles: true }));
+      now();
+      for (const title of ["last step", "one step on", "one step back", "first step"]) press(title);
+      document.body.append(Object.assign(document.createElement("output"), { textContent: [...seen, pictures.size] }));
+    """
+    document = shown(page, script=script)
+
+    assert f"<output>0,1,2,{STEPS},{STEPS},{STEPS - 1},0,5</output>" in document
+
+
+@in_a_browser
+@pytest.mark.slow
+def test_light_is_shown_where_the_reader_asks_for_it_and_the_button_turns_it_dark(page):
+    assert 'data-theme="light"' in shown(page, "?theme=light")
+    assert 'data-theme="dark"' in shown(page, "?theme=light", script='document.getElementById("theme").click()')
