@@ -230,6 +230,7 @@ class AgentRole:
         if self._over or (exact and self._timing.due) or self._timing.overdue:
             with self._timing:
                 saved = self.saved(exact)
+            self.clock.mark("checkpoint")
         return Report(practice.steps, rows, snapshots, self._over, practice.explorer.dropped, incidents, saved=saved)
 
     def _cut(self, rows: list[Row], snapshots: list[Snapshot]) -> None:

@@ -9,6 +9,7 @@ It stays small however long the run is: where a strip has become too long, two o
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,6 +24,8 @@ BINS = 240
 """At most so many per role."""
 WINDOWS = 4
 """The spans of so many windows are kept, the last ones."""
+WRITE_EVERY = 10.0
+"""Seconds from one writing of the file to the next."""
 EVERY = 1.0
 """Seconds from one look at the actors to the next, at first; later a part of the run."""
 KINDS = {
@@ -101,6 +104,16 @@ class Timeline:
         self._seen: dict[str, _Seen] = {}
         self._looked = 0.0
         self._most: dict[str, list[float]] = {}  # queues: at most, sum, looks
+        self._written = 0.0
+        self._go_on(read(path), time.monotonic() - began)
+
+    def _go_on(self, before: dict[str, Any] | None, until: float) -> None:
+        """Where the run goes on from a checkpoint, what was there before it."""
+        for role in before["roles"] if before is not None else ():
+            strip = self._strip(role["role"])
+            for one in role["bins"]:
+                if one[1] <= until:
+                    strip.add(Bin(*one))
 
     def _strip(self, role: str) -> Strip:
         return self._strips.setdefault(role, Strip(role))
@@ -112,6 +125,8 @@ class Timeline:
         start, end = times.start - self._began, times.end - self._began
         spans = [Span(phase, a - self._began, b - self._began) for phase, a, b in times.spans]
         self._strip(times.role).add(Bin(start, end, times.busy, times.timed, times.phases), spans)
+        if end - self._written > WRITE_EVERY:
+            self.write(end)
 
     def due(self, now: float) -> bool:
         """Whether it is time for `look`."""
@@ -154,6 +169,7 @@ class Timeline:
             for strip in self._strips.values()
         ]
         queues = {kind: {"most": most, "mean": total / looks} for kind, (most, total, looks) in self._most.items()}
+        self._written = seconds
         fresh = self._path.with_suffix(".new")
         fresh.write_text(json.dumps({"seconds": round(seconds, 3), "roles": roles, "queues": queues}))
         fresh.replace(self._path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 
@@ -81,6 +82,22 @@ def test_a_directory_without_a_timeline_has_none(tmp_path):
     assert read(tmp_path) is None
     (tmp_path / FILE).write_text("half of")
     assert read(tmp_path) is None
+
+
+def test_a_run_that_goes_on_keeps_what_was_before_its_checkpoint(tmp_path):
+    now = time.monotonic()
+    first = Timeline(tmp_path, began=now - 100)
+    for t in (0, 10, 20, 30):
+        first.add(Times("agent", now - 100 + t, now - 99 + t, 1.0, 0.0, {}, []))
+    first.write(31.0)
+
+    again = Timeline(tmp_path, began=time.monotonic() - 25)  # the checkpoint was made after 25 s
+    again.add(Times("agent", time.monotonic(), time.monotonic() + 1, 1.0, 0.0, {}, []))
+    again.write(26.0)
+
+    told = read(tmp_path)
+    assert told is not None
+    assert [round(one[0]) for one in told["roles"][0]["bins"]] == [0, 10, 20, 25]
 
 
 def roles_of(run) -> dict[str, dict]:

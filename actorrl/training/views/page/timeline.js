@@ -1,7 +1,7 @@
 // Where the time of each role goes: shares of the whole run, how they change, and a window of single spans.
 const COLOURS = {
   "environment step": "#2f9e5b", inference: "#2b7fc3", update: "#d9722b", sampling: "#8e5bb5", recording: "#1aa3a3",
-  weights: "#d65fa0", sending: "#b8932a", waiting: "#9aa5b4", "rows, snapshots": "#6d6f3f", evaluation: "#6657c9",
+  weights: "#d65fa0", sending: "#b8932a", waiting: "#9aa5b4", "rows, snapshots": "#6d6f3f", checkpoint: "#a8557a", evaluation: "#6657c9",
   writing: "#a0603c", "runs the roles": "#b9c4d3", asking: "#c9b458", replay: "#7b5aa6", other: "#7f8894", idle: "var(--idle)",
 };
 const colourOf = (phase) => COLOURS[phase] || COLOURS.other;
