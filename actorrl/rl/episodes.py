@@ -17,7 +17,7 @@ class EpisodeWindow:
     """Collects the steps of every environment into fragments [T, 1] that end where their episode did.
 
     Args:
-        version: tells the version of the policy's weights; asked when an episode is over.
+        version: tells the version of the policy's weights, where its extras do not; asked when an episode is over.
     """
 
     vector = True
@@ -61,6 +61,7 @@ class EpisodeWindow:
 
     def _fragment(self, steps: list[dict[str, Any]], last: Array, mask: Array | None, terminated: bool) -> Fragment:
         T = len(steps)
+        told = [int(step.pop("version")) for step in steps if "version" in step]
         fragment = {name: np.array([step[name] for step in steps])[:, None] for name in steps[0]}
         fragment["observation"] = np.concatenate([fragment["observation"], last[None, None]])
         fragment["reward"] = fragment["reward"].astype(np.float32)
@@ -70,5 +71,5 @@ class EpisodeWindow:
         end = np.arange(T)[:, None] == T - 1
         fragment["terminated"], fragment["truncated"] = end & terminated, end & (not terminated)
         fragment["final_observation"], fragment["final_index"] = last[None], np.array([[T - 1, 0]])
-        fragment["version"] = np.array(self._version())
+        fragment["version"] = np.array(min(told) if told else self._version())
         return fragment

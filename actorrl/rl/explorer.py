@@ -1,25 +1,26 @@
 """The only loop that steps environments. Practice, the arrangements and evaluation drive it; it drives lanes.
 
-             ┌────────── actions ◄── Policy.act ◄─────────┐
-             ▼                                            │
+             ┌───── actions ◄── policy, or who acts for it ◄────┐
+             ▼                                                  │
     lanes: environments ── answers ──► Explorer ── last observations of those that answered
                                           │
                                           └── steps ──► Window ── rows ──► sink.add
 
-The next action is chosen as soon as an answer is in and sent at once, so that environments step while a learner works.
-The order is the same whether the lanes are inline or actors, and so are the numbers where there is one lane.
+The next action is asked for as soon as an answer is in and sent as soon as it is chosen, so that environments step while
+a learner works, or some while others wait for their actions (see inference.py). The order is the same whether the lanes
+are inline or actors, and so are the numbers where there is one lane.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from actorrl.rl.inference import Inference, Inline, arrays_of
 from actorrl.rl.lanes import Arrival, InlineLanes, Lanes
-from actorrl.rl.nouns import Array, Environments, Policy
+from actorrl.rl.nouns import Environments, Policy
 from actorrl.rl.stopwatch import SILENT
 from actorrl.rl.tracks import EachTrack, Episode, VectorTrack
 from actorrl.rl.windows import NStepWindow
@@ -39,7 +40,8 @@ class Explorer:
 
     Args:
         environments: `Lanes`, or one `Environments` object, which is stepped inline.
-        policy: acts on [B, *o] for the B environments that have answered.
+        policy: acts on [B, *o] for the B environments that have answered; asked lane by lane, for answers that may come
+            later, where it has the methods of an `Inference`.
         sink: gets `add(items)`; None to only play. A sink may bring its own `window`.
         parameters: where newer weights come from: `newer_than(version)` returns (weights, version) or None; asked
             at the start of each `advance`.
@@ -48,6 +50,8 @@ class Explorer:
             rows where neither given nor brought by the sink.
         explore: passed to `policy.act`.
         limit: never send more steps than this in all; None for no limit.
+        pace: lanes rest after so many steps of theirs until all have taken as many and the next `advance` begins; what
+            they have made together then goes to the sink at once. None where each goes on as it can.
     """
 
     def __init__(
@@ -61,11 +65,13 @@ class Explorer:
         window: Any = None,
         explore: bool = True,
         limit: int | None = None,
+        pace: int | None = None,
     ) -> None:
         self.lanes: Any = environments if hasattr(environments, "receive") else InlineLanes([environments])  # type: ignore[list-item]
         self.policy, self.sink, self.parameters = policy, sink, parameters
         self.rng = seed if isinstance(seed, np.random.Generator) else np.random.default_rng(seed)
-        self.explore, self.limit = explore, limit
+        self._inference: Inference = policy if hasattr(policy, "ask") else Inline(policy, self.rng)  # type: ignore[assignment]
+        self.explore, self.limit, self._pace = explore, limit, pace
         self.steps = 0  # answered by environments
         self.chosen = 0  # steps whose action has been chosen: what `get_action` gets as `step`
         self._window = window or getattr(sink, "window", None) or NStepWindow()
@@ -74,6 +80,9 @@ class Explorer:
         self._states: list[Any] = []
         self._ready: list[Arrival] = []
         self._flying = 0  # lanes that have been asked and have not answered
+        self._asked = 0  # lanes whose next action has been asked for
+        self._taken: list[int] = []  # steps of each lane, and up to where they may go
+        self._until = 0
         self.dropped = 0  # episodes that a lost lane broke off; their returns are not known
         self._version = -1
         self.clock = SILENT
@@ -121,24 +130,33 @@ class Explorer:
             self._start()
         if self.parameters is not None:
             self._pull()
+        if self._pace is not None and min(self._taken) >= self._until:
+            self._until += self._pace
         before, episodes = self.steps, list[Episode]()
         goal = before + steps
         deadline, clock = time.perf_counter() + SLICE_SECONDS, self.clock
-        self._act()
-        while self.steps < goal and self._flying and time.perf_counter() < deadline:
-            arrivals = self.lanes.receive()
-            if clock.on:
-                clock.mark(self._receiving)
-            for arrival in arrivals:
-                self._absorb(arrival, episodes)
-            if self.sink is not None and (items := self._window.take()) is not None:
-                self.sink.add(items)
-                if self._vector:
-                    break  # a fragment is whole: the next action may be that of newer weights
+        self._choose()
+        while self.steps < goal and (self._flying or self._asked) and time.perf_counter() < deadline:
+            if self._flying:
+                arrivals = self.lanes.receive()
+                if clock.on:
+                    clock.mark(self._receiving)
+                for arrival in arrivals:
+                    self._absorb(arrival, episodes)
+            if self.sink is not None and (self._pace is None or self._resting) and self._pass_on() and self._vector:
+                break  # a fragment is whole: the next action may be that of newer weights
             if clock.on:
                 clock.mark(self._adding)
-            self._act()
+            self._choose()
         return Progress(self.steps - before, episodes)
+
+    def _pass_on(self) -> bool:
+        """Give the sink what is complete; whether anything was."""
+        items = self._window.take()
+        if items is None:
+            return False
+        self.sink.add(items)
+        return True
 
     def _start(self) -> None:
         self.lanes.reset(self._again)
@@ -148,6 +166,7 @@ class Explorer:
             first = sum(sizes[:lane])
             self._tracks.append(VectorTrack(recorded, lane, first) if self._vector else EachTrack(recorded, first))
         self._states = [None for _ in sizes]
+        self._taken, self._until = [0 for _ in sizes], self._pace or 0
         self._flying = len(sizes)
 
     def _pull(self) -> None:
@@ -167,8 +186,10 @@ class Explorer:
             self.dropped += len(track)
             track.begin(arrival.observation, arrival.action_mask)
             self._states[lane] = self.policy.initial_state(len(track))
+            self._taken[lane] = max(0, self._until - (self._pace or 0))
             return
         self.steps += len(track)
+        self._taken[lane] += 1
         episodes += track.book(stepped)
         state = self._states[lane]
         if stepped.final_observation and not (isinstance(state, tuple) and not state):
@@ -179,74 +200,43 @@ class Explorer:
         """Start environment i's memory afresh: state arrays are [k, h]."""
         state = self._states[lane]
         fresh = self.policy.initial_state(1)
-        for array, first in zip(_arrays(state), _arrays(fresh), strict=True):
+        for array, first in zip(arrays_of(state), arrays_of(fresh), strict=True):
             array[i] = first[0]
 
-    def _act(self) -> None:
-        """Choose actions for every ready lane together and send them, as far as the limit allows."""
-        ready: list[Arrival] = []
-        while self._ready and (self.limit is None or self.chosen < self.limit):
-            arrival = self._ready.pop(0)
-            ready.append(arrival)
-            self.chosen += len(self._tracks[arrival.lane])
-        if not ready:
+    def _may(self, lane: int) -> bool:
+        """Whether one more step of a lane is within the limit and the pace."""
+        within = self.limit is None or self.chosen < self.limit
+        return within and (self._pace is None or self._taken[lane] < self._until)
+
+    @property
+    def _resting(self) -> bool:
+        """Whether nothing is on its way, and nothing may be sent."""
+        return not (self._flying or self._asked or any(self._may(arrival.lane) for arrival in self._ready))
+
+    def _choose(self) -> None:
+        """Ask for the actions of every lane that is ready and may go on; send those that have been chosen."""
+        ready, self._ready = self._ready, []
+        for arrival in ready:
+            lane = arrival.lane
+            if not self._may(lane):
+                self._ready.append(arrival)
+                continue
+            track, state = self._tracks[lane], self._states[lane]
+            self._inference.ask(
+                lane, arrival.observation, state, self.chosen, explore=self.explore, action_mask=track.mask
+            )
+            self.chosen += len(track)
+            self._asked += 1
+        if not self._asked:
             return
-        if len(ready) == 1:
-            self._act_one(ready[0])
-            return
-        tracks = [self._tracks[arrival.lane] for arrival in ready]
-        count = sum(map(len, tracks))
-        observations = _joined([arrival.observation for arrival in ready])
-        mask = tracks[0].mask
-        masks = {} if mask is None else {"action_mask": np.concatenate([track.mask for track in tracks])}  # type: ignore[misc]
-        state = _joined_states([self._states[arrival.lane] for arrival in ready])
-        acted = self.policy.act(observations, state, self.chosen - count, explore=self.explore, rng=self.rng, **masks)
+        answers = self._inference.answers(not self._flying)
         if self.clock.on:
             self.clock.mark("inference")
-        start = 0
-        for arrival, track in zip(ready, tracks, strict=True):
-            rows = slice(start, start + len(track))
-            extras = {name: values[rows] for name, values in acted.extras.items()}
-            self._send(arrival.lane, acted.action[rows], extras, _state_rows(acted.state, rows))
-            start = rows.stop
-
-    def _act_one(self, arrival: Arrival) -> None:
-        """The same for one lane, whose rows are all there are."""
-        lane, track = arrival.lane, self._tracks[arrival.lane]
-        mask, step = track.mask, self.chosen - len(track)
-        masks = {} if mask is None else {"action_mask": mask}
-        state = self._states[lane]
-        acted = self.policy.act(arrival.observation, state, step, explore=self.explore, rng=self.rng, **masks)
-        if self.clock.on:
-            self.clock.mark("inference")
-        self._send(lane, acted.action, acted.extras, acted.state)
-
-    def _send(self, lane: int, actions: Any, extras: dict[str, Array], state: Any) -> None:
-        self._tracks[lane].acted(actions, extras)
-        self._states[lane] = state
-        self._flying += 1
-        self.lanes.send(lane, actions)
-        if self.clock.on:
-            self.clock.mark(self._sending)
-
-
-def _joined(batches: Sequence[Any]) -> Any:
-    if isinstance(batches[0], list):
-        return [observation for batch in batches for observation in batch]
-    return np.concatenate(batches)
-
-
-def _arrays(state: Any) -> Sequence[Array]:
-    return state if isinstance(state, (tuple, list)) else [state]
-
-
-def _joined_states(states: Sequence[Any]) -> Any:
-    if isinstance(states[0], tuple):
-        return tuple(np.concatenate(parts) for parts in zip(*states, strict=True))
-    return np.concatenate(states)
-
-
-def _state_rows(state: Any, rows: slice) -> Any:
-    if isinstance(state, tuple):
-        return tuple(part[rows] for part in state)
-    return state[rows]
+        for lane, acted in answers:
+            self._tracks[lane].acted(acted.action, acted.extras)
+            self._states[lane] = acted.state
+            self._asked -= 1
+            self._flying += 1
+            self.lanes.send(lane, acted.action)
+            if self.clock.on:
+                self.clock.mark(self._sending)

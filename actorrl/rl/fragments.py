@@ -5,7 +5,8 @@
                                at step t of environment i
     log_prob [T, k], ...       what the policy recorded of each action
     action_mask bool [T+1, k, n], final_action_mask bool [m, n]: where the environment gives masks
-    version                    of the weights that chose the first action
+    version                    of the weights that chose the actions: where the policy told it of each, in its extras,
+                               the oldest of them, else what it was at the first
 
 A fragment never waits for an episode's end, and never joins the steps of two incarnations of a lane.
 """
@@ -27,7 +28,8 @@ class FragmentWindow:
 
     Args:
         length: T.
-        version: tells the version of the policy's weights; asked at the first step of each fragment.
+        version: tells the version of the policy's weights, where its extras do not; asked at the first step of each
+            fragment.
     """
 
     vector = True
@@ -37,7 +39,7 @@ class FragmentWindow:
             raise ValueError(f"a fragment has at least 1 step, found length={length}")
         self.length, self._version = length, version or (lambda: 0)
         self._open: dict[int, _Open] = {}
-        self._full: list[Fragment] = []
+        self._full: list[tuple[int, Fragment]] = []
 
     def begin(self, lane: int, observation: Array, mask: Array | None) -> None:
         """A lane was reset: what it had begun is given up, since the step that broke it off never happened."""
@@ -52,19 +54,23 @@ class FragmentWindow:
     def add(self, lane: int, action: Array, extras: dict[str, Array], stepped: Stepped) -> None:
         """One step of a lane's k environments, from the observations before it by `action` [k, *a]."""
         fragment = self._open[lane]
-        if fragment.t == 0:
+        if (told := extras.get("version")) is not None:
+            oldest = int(told.min())
+            fragment.version = min(fragment.version, oldest) if fragment.t else oldest
+            extras = {name: values for name, values in extras.items() if name != "version"}
+        elif fragment.t == 0:
             fragment.version = self._version()
         fragment.add(action, extras, stepped)
         if fragment.t == self.length:
-            self._full.append(fragment.done())
+            self._full.append((lane, fragment.done()))
             self._open[lane] = _Open(self.length, stepped.observation, stepped.action_mask)
 
     def take(self) -> list[Fragment] | None:
-        """The fragments completed since the last call; None where there are none."""
+        """The fragments completed since the last call, in the order of their lanes; None where there are none."""
         if not self._full:
             return None
         full, self._full = self._full, []
-        return full
+        return [fragment for _, fragment in sorted(full, key=lambda one: one[0])]
 
 
 class _Open:
