@@ -63,14 +63,20 @@ def batching(obj: object) -> dict[str, Batching]:
 
 
 def gather(
-    method: Callable[..., Any], calls: Sequence[tuple[tuple[Any, ...], dict[str, Any]]]
+    method: Callable[..., Any],
+    calls: Sequence[tuple[tuple[Any, ...], dict[str, Any]]],
+    signature: inspect.Signature | None = None,
 ) -> tuple[list[int], dict[int, Exception], dict[str, list[Any]]]:
-    """Turn calls into one list per parameter.
+    """Turn calls into one list per parameter. `signature` is the method's, where the caller has it at hand.
 
     Returns:
         The indices of the calls that fit the signature, the errors of those that do not, and the lists.
     """
-    signature = inspect.signature(method)
+    signature = signature or inspect.signature(method)
+    names = list(signature.parameters)
+    if all(len(args) == len(names) and not kwargs for args, kwargs in calls) and _only_placed(signature):
+        columns = zip(*(args for args, _ in calls), strict=True)
+        return list(range(len(calls))), {}, dict(zip(names, map(list, columns), strict=True))
     fit: list[int] = []
     errors: dict[int, Exception] = {}
     lists: dict[str, list[Any]] = {name: [] for name in signature.parameters}
@@ -85,6 +91,11 @@ def gather(
         for name, value in bound.arguments.items():
             lists[name].append(value)
     return fit, errors, lists
+
+
+def _only_placed(signature: inspect.Signature) -> bool:
+    """Whether every parameter takes one positional argument."""
+    return all(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in signature.parameters.values())
 
 
 def deal(results: Any, count: int, name: str) -> list[Any]:

@@ -50,6 +50,7 @@ class Cell:
         self.state: Any = None
         self.batched: dict[str, int] = {}
         self.waits: dict[str, float] = {}
+        self._signatures: dict[str, inspect.Signature] = {}  # of batched methods
         self.birth: threading.Lock | None = None  # held while it is constructed at a shared place
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -156,12 +157,15 @@ class Cell:
 
     def _results(self, name: str, calls: list[Any]) -> list[tuple[int, Any, BaseException | None]]:
         method = getattr(self.state, name)
-        fit, errors, lists = gather(method, calls)
+        signature = self._signatures.get(name)
+        if signature is None:
+            signature = self._signatures[name] = inspect.signature(method)
+        fit, errors, lists = gather(method, calls, signature)
         rows: list[tuple[int, Any, BaseException | None]] = [(index, None, error) for index, error in errors.items()]
         if not fit:
             return rows
         try:
-            parameters = inspect.signature(method).parameters.values()
+            parameters = signature.parameters.values()
             named = {p.name: lists[p.name] for p in parameters if p.kind is p.KEYWORD_ONLY}
             placed = [lists[p.name] for p in parameters if p.name not in named]
             result = method(*placed, **named)

@@ -195,9 +195,13 @@ class Lives:
                 resident.status.started(envelope)
             self._credit(resident, envelope.sender)
         outcomes = resident.cell.handle_batch(run, _arguments)
-        last = len(outcomes) - 1
-        for index, (envelope, value, error) in enumerate(outcomes):
-            self._answer(resident, envelope, value, error, index < last or bool(resident.mailbox.queue))
+        transport = self._post.transport
+        transport.holding = True  # nobody has to see to what is held: it leaves below
+        try:
+            for envelope, value, error in outcomes:
+                self._answer(resident, envelope, value, error, True)
+        finally:
+            transport.flush()  # those who asked wait, and the next batch may take a while
 
     def _credit(self, resident: Resident, sender: int) -> None:
         """Tell a sender, now and then, how many of its messages have been taken. An answer says it by itself."""

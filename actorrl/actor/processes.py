@@ -237,10 +237,8 @@ class ProcessEngine:
     def block(self, future: Future[Any], deadline: float | None) -> None:
         cell = here.cell
         if cell is None:
-            if deadline is None:
-                led = self.receiver.lead_for(future)
-            else:
-                led = self.receiver.lead(future.done, deadline)
+            receiver = self.receiver
+            led = receiver.lead_for(future) if deadline is None else receiver.lead(future.done, deadline)
             if not led:
                 self.block_any([future], 1, deadline)
             return
@@ -257,7 +255,9 @@ class ProcessEngine:
             self.receiver.lead(settled, None)
 
     def block_any(self, futures: Sequence[Future[Any]], count: int, deadline: float | None) -> None:
-        self._block_any(futures, count, deadline, None)
+        moment = self.waits.briefly(futures, count, deadline)
+        if moment is not None:
+            self._block_any(futures, count, deadline, moment)
 
     def _block_any(
         self, futures: Sequence[Future[Any]], count: int, deadline: float | None, moment: float | None

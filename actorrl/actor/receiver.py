@@ -168,21 +168,24 @@ class Receiver:
             dispatch(raw, buffers)
             transport.current = None
 
-    def lead_a_moment(self, ready: Callable[[], Any]) -> bool:
-        """`lead` for about a tenth of a second: the way of a handler that waits, which is looked after if it lasts."""
+    def lead_a_moment(self, ready: Callable[[], Any], moment: int = MOMENT) -> bool:
+        """`lead` for about a tenth of a second: the way of a handler that waits, which is looked after if it lasts.
+
+        `moment` is in milliseconds, for one who will not wait longer.
+        """
 
         def work() -> None:
             self._transport.flush()
             end = 0.0
             while not ready():
-                message = self._transport.receive(MOMENT)
+                message = self._transport.receive(moment)
                 if message is None:
                     break
                 self._dispatch(*message)
                 self._transport.current = None
                 if ready():
                     break
-                end = end or time.monotonic() + MOMENT / 1000
+                end = end or time.monotonic() + moment / 1000
                 if time.monotonic() > end:
                     break
 

@@ -9,11 +9,14 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..errors import DeadlockError
+from .context import here
 from .future import DONE, Future
 from .receiver import Receiver, Waiter
+from .transport import MOMENT
 
 if TYPE_CHECKING:
     from .cell import Cell
@@ -24,6 +27,8 @@ __all__ = ["PROBED_AFTER", "Wait", "Waits"]
 
 PROBED_AFTER = 0.1
 """Seconds after which a wait is told."""
+FEW = 16
+"""So many futures may be looked at after every message."""
 
 
 class Wait:
@@ -112,6 +117,22 @@ class Waits:
             wait.cancel()
             raise wait.error
 
+    def briefly(self, futures: Sequence[Future[Any]], count: int, deadline: float | None) -> float | None:
+        """The usual wait of a handler, for any of a few calls that are answered soon, without what longer ones need.
+
+        None where it is over; else the time.monotonic() at which it counts as one that lasts.
+        """
+        now = time.monotonic()
+        if here.cell is None or here.awaited is not None or count != 1 or len(futures) > FEW:
+            return now + PROBED_AFTER
+        here.cell.born()
+        left = MOMENT if deadline is None else min(MOMENT, int(1000 * (deadline - now) + 0.999))
+        if left <= 0 or not self._receiver.lead_a_moment(partial(_any_done, futures), left):
+            return now + PROBED_AFTER
+        now = time.monotonic()
+        over = _any_done(futures) or (deadline is not None and now >= deadline)
+        return None if over else now
+
     def _begin(
         self,
         cell: Cell,
@@ -152,3 +173,7 @@ class Waits:
         if wait is not None and wait.number == number:
             wait.error = DeadlockError(f"a deadlock: {text}. Call without waiting, or let one of them return first")
             wait.waiter.broken()
+
+
+def _any_done(futures: Sequence[Future[Any]]) -> bool:
+    return any(future._state in DONE for future in futures)
