@@ -6,9 +6,9 @@
                                           │
                                           └── steps ──► Window ── rows ──► sink.add
 
-The next action is asked for as soon as an answer is in and sent as soon as it is chosen, so that environments step while
-a learner works, or some while others wait for their actions (see inference.py). The order is the same whether the lanes
-are inline or actors, and so are the numbers where there is one lane.
+The next action is asked for as soon as an answer is in and sent as soon as it is chosen, so that environments step
+while a learner works, or some while others wait for their actions (see inference.py). The order is the same whether the
+lanes are inline or actors, and so are the numbers where there is one lane.
 """
 
 from __future__ import annotations

@@ -65,11 +65,12 @@ class Inline:
             return [(one.lane, self._act(one, one.observations, one.state, one.mask))]
         if not asked:
             return []
-        masks = [one.mask for one in asked]
-        mask = None if masks[0] is None else np.concatenate(masks)  # type: ignore[arg-type]
+        masks: list[Any] = [one.mask for one in asked]
+        mask = None if masks[0] is None else np.concatenate(masks)
         observations = _joined([one.observations for one in asked])
         acted = self._act(asked[0], observations, _joined_states([one.state for one in asked]), mask)
-        answers, start = [], 0
+        answers: list[tuple[int, Acted]] = []
+        start = 0
         for one in asked:
             stop = start + len(one.observations)
             answers.append((one.lane, rows_of(acted, start, stop)))
