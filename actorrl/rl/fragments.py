@@ -49,7 +49,7 @@ class FragmentWindow:
         """The lane will be reset after its last step: what it had begun is a fragment, shorter than the others."""
         begun = self._open.pop(lane)
         if begun.t:
-            self._full.append(begun.done())
+            self._full.append((lane, begun.done()))
 
     def add(self, lane: int, action: Array, extras: dict[str, Array], stepped: Stepped) -> None:
         """One step of a lane's k environments, from the observations before it by `action` [k, *a]."""
