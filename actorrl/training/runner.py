@@ -79,6 +79,7 @@ class Runner:
         self._merger = Merger(agents)
         self._steps = [0] * agents
         self._dropped = [0] * agents
+        self._clock = Stopwatch("runner")
         self._saver = Saver(directory.checkpoint("latest"), agents, self.state_dict, repeatable=inline)
         self._interrupts = Interrupts()
         self._stop = stop
@@ -109,7 +110,7 @@ class Runner:
     def run(self, roles: Sequence[Any]) -> None:
         """Advance the roles until all are done, then judge what is left to judge. Raises what a role raises."""
         self._began = time.monotonic() - self.seconds - (self._selection.seconds if self._inline else 0.0)
-        clock, self._timeline = Stopwatch("runner"), Timeline(self._directory.path, self._began)
+        self._timeline = Timeline(self._directory.path, self._began)
         busy = [role if isinstance(role, Flow) else Slices(role, number) for number, role in enumerate(roles)]
         try:
             self._interrupts.watch()
@@ -117,28 +118,7 @@ class Runner:
             while busy:
                 if self._interrupts.asked:
                     self._interrupted(busy)
-                clock.begin()
-                for one in busy:
-                    one.fill()
-                clock.mark("runs the roles" if self._inline else "asking")
-                judging = self._beside and self._selection.busy
-                waiting = [future for one in busy for future in one.waiting()]
-                if not judging and not waiting:
-                    time.sleep(PULSE)
-                elif not judging and not any(future.done() for future in waiting):
-                    wait(waiting, timeout=PATIENCE)
-                clock.mark("waiting")
-                for one in busy:
-                    for report in one.reports():
-                        self._take(report, one.number)
-                self._end_early(busy)
-                busy = [one for one in busy if not one.over]
-                clock.mark("writing")
-                if judging:
-                    self._judge()
-                clock.mark("evaluation")
-                clock.end()
-                self._look(clock.take())
+                busy = self._turn(busy)
             self.seconds = self._elapsed()
             if self._interrupts.asked:  # the last slice was the last of all
                 self._interrupted(busy)
@@ -152,6 +132,33 @@ class Runner:
                     future.cancel()
             self.metrics.write()
             self._timeline.write(time.monotonic() - self._began)
+
+    def _turn(self, busy: list[Any]) -> list[Any]:
+        """Ask who is idle, wait until something has come, take it, judge a little; those that are not over."""
+        clock = self._clock
+        clock.begin()
+        for one in busy:
+            one.fill()
+        clock.mark("runs the roles" if self._inline else "asking")
+        judging = self._beside and self._selection.busy
+        waiting = [future for one in busy for future in one.waiting()]
+        if not judging and not waiting:
+            time.sleep(PULSE)
+        elif not judging and not any(future.done() for future in waiting):
+            wait(waiting, timeout=PATIENCE)
+        clock.mark("waiting")
+        for one in busy:
+            for report in one.reports():
+                self._take(report, one.number)
+        self._end_early(busy)
+        busy = [one for one in busy if not one.over]
+        clock.mark("writing")
+        if judging:
+            self._judge()
+        clock.mark("evaluation")
+        clock.end()
+        self._look(clock.take())
+        return busy
 
     def _end_early(self, busy: Sequence[Any]) -> None:
         """Ask the roles to end where there is a reason to."""

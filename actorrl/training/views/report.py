@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import html
 import json
+import shlex
 import time
 from collections.abc import Mapping
 from importlib import resources
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 
 from actorrl.training import curve
 from actorrl.training.arrangements import ARRANGEMENTS
@@ -95,7 +97,7 @@ def tree(path: str | Path, run: Run | None = None, recording: Recording | None =
         "episode": None if recording is None else recording.to_tree(),
         "episode_note": why,
         "which": "best" if directory.checkpoint("best").exists() else "final",
-        "config": settings(config),
+        "config": [*settings(config), *_versions(directory.path)],
         "footer": f"{directory.path.resolve()} · written by actorrl, {time.strftime('%Y-%m-%d %H:%M')}",
     }
 
@@ -198,6 +200,16 @@ def settings(config: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str, 
         else:
             groups[0][1].append((key, _text(value), False))
     return groups
+
+
+def _versions(path: Path) -> list[tuple[str, list[tuple[str, str, bool]]]]:
+    """What the run was made with and by, where the run directory says so."""
+    file = path / "versions.yaml"
+    told = yaml.safe_load(file.read_text()) if file.exists() else None
+    if not isinstance(told, Mapping):
+        return []
+    command = {"command": shlex.join(map(str, told["command"]))} if isinstance(told.get("command"), list) else {}
+    return [("made with", [(key, _text(value), False) for key, value in {**told, **command}.items()])]
 
 
 def _defaults(key: str, value: Mapping[str, Any]) -> dict[str, Any]:
