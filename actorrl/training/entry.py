@@ -195,14 +195,13 @@ def _recipes(experiment: Experiment, source: EnvironmentSource) -> list[Recipe]:
         check_agent(experiment.agent, source.maker(), close=source.copies)
         return [Recipe(copy_of(experiment.agent), True, observation_space, action_space, experiment.seed)]
     configs = experiment.trainees()
-    if isinstance(experiment.arrangement, SharedReplay):
-        check_shared(configs)
     recipes = [
         Recipe(config, False, observation_space, action_space, agent_seed(experiment.seed, j))
         for j, config in enumerate(configs)
     ]
     agents = [recipe.build() for recipe in recipes]
     if isinstance(experiment.arrangement, SharedReplay):
+        check_shared(configs, agents)
         shared_table(agents, experiment.arrangement)  # refuses a limiter that would deadlock
     if isinstance(experiment.arrangement, Dataflow):
         check_streamed(configs[0], agents[0], experiment.arrangement)

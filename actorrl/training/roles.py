@@ -24,6 +24,7 @@ from actorrl.rl.explorer import SLICE_SECONDS
 from actorrl.rl.nouns import Array, Parts
 from actorrl.rl.practice import Practice
 from actorrl.rl.seeding import EXPLORER, sequence
+from actorrl.rl.spaces import Encoder
 from actorrl.rl.stopwatch import Stopwatch, Times
 from actorrl.rl.tracks import Episode
 from actorrl.training.copies import OwnRandomness, copy_of
@@ -121,12 +122,16 @@ class Recipe:
     """Where its role goes on from; None to begin."""
 
     def build(self) -> Parts:
-        """Policy, learner and table of the config."""
-        return self.agent.build(self.observation_space, self.action_space, self.seed)
+        """Policy, learner and table of the config; observations become arrays in our way where it has none."""
+        parts = self.agent.build(self.observation_space, self.action_space, self.seed)
+        return parts if parts.encode is not None else parts._replace(encode=Encoder(self.observation_space))
 
     def encoder(self) -> Callable[[Any], Array] | None:
         """What makes an array of an observation; None for a bare agent, which sees it raw."""
-        return None if self.bare else self.agent.encoder(self.observation_space)
+        if self.bare:
+            return None
+        own = getattr(self.agent, "encoder", None)
+        return own(self.observation_space) if own is not None else self.build().encode
 
     def restored(self, state: Any) -> Any:
         """What a `Snapshot` has as its policy, from its state."""

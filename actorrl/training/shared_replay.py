@@ -28,21 +28,21 @@ from actorrl.training.roles import AgentRole, Marks, Recipe
 __all__ = ["check_shared", "shared_table", "wired_agents"]
 
 
-def check_shared(configs: Sequence[Any]) -> None:
-    """Refuse configs whose agents cannot learn from each other's rows.
+def check_shared(configs: Sequence[Any], agents: Sequence[Parts]) -> None:
+    """Refuse configs whose agents, built of them, cannot learn from each other's rows.
 
     Raises:
         TypeError: an agent without a replay table, or one that learns from its own policy's rows alone.
         ValueError: discounts that differ over several steps.
     """
-    for j, config in enumerate(configs):
-        if not hasattr(config, "buffer_size") or getattr(config, "on_policy", False):
+    for j, (config, parts) in enumerate(zip(configs, agents, strict=True)):
+        if not isinstance(parts.table, ReplayTable):
             raise TypeError(
                 f"SharedReplay: agent {j} is a {type(config).__name__}, which does not learn from a replay buffer; "
-                f"DQNConfig, SACConfig and TD3Config do"
+                f"DQNConfig, SACConfig and TD3Config do, and configs of your own that build a ReplayTable"
             )
-    gammas = {config.gamma for config in configs}
-    if len(gammas) > 1 and any(getattr(config, "n_steps", 1) > 1 for config in configs):
+    gammas = {parts.gamma for parts in agents}
+    if len(gammas) > 1 and any(parts.n_steps > 1 for parts in agents):
         raise ValueError(
             f"SharedReplay: agents with different gamma ({', '.join(f'{gamma:g}' for gamma in sorted(gammas))}) share "
             f"rows of one step only, since a row of several is a sum that was discounted already: give n_steps=1"
@@ -59,7 +59,8 @@ def wired_agents(
     actors: list[ActorRef[Any]] = []
     roles: list[ActorRef[AgentRole]] = []
     try:
-        rows = shared_table([recipe.build() for recipe in recipes], arrangement)
+        agents = [recipe.build() for recipe in recipes]
+        rows = shared_table(agents, arrangement)
         saved = recipes[0].saved.table if recipes[0].saved is not None else None
         if saved is not None:
             rows.load_state_dict(saved)
@@ -71,11 +72,12 @@ def wired_agents(
             servers.append(spawn([make], raw=False, encode=encode))
             actors.append(servers[-1])
         seeds = environment_seeds(recipes[0].seed, n)
-        same = len({recipe.agent.gamma for recipe in recipes}) == 1
+        same = len({parts.gamma for parts in agents}) == 1
         for j in range(m):
             place = j if arrangement.together else None
+            gamma = None if same else agents[j].gamma
             role = startat(
-                place, shared_agent, j, recipes[j], table, servers[j::m], seeds[j::m], arrangement, marks[j], same
+                place, shared_agent, j, recipes[j], table, servers[j::m], seeds[j::m], arrangement, marks[j], gamma
             )
             roles.append(role)
         yield roles
@@ -119,14 +121,14 @@ def shared_agent(
     seeds: Sequence[int],
     arrangement: SharedReplay,
     marks: Marks,
-    same_gamma: bool,
+    gamma: float | None,
 ) -> AgentRole:
-    """What an agent's actor is made by."""
+    """What an agent's actor is made by; it discounts by a `gamma` of its own where one is given."""
     table = RemoteTable(
         server,
         prioritized=bool(getattr(recipe.agent, "prioritized", False)),
         agent=j,
         paced=arrangement.samples_per_insert is not None,
-        gamma=None if same_gamma else recipe.agent.gamma,
+        gamma=gamma,
     )
     return AgentRole(recipe, RemoteLanes(environments, seeds, arrangement.step_timeout), marks, table=table, number=j)
