@@ -1,6 +1,6 @@
 """The command `actorrl`, which `python -m actorrl` and the installed script call by `main`.
 
-    actorrl train PRESET|FILE.yaml [--seed N] [--run-dir DIR] [--steps N] [--any.key value ...]
+    actorrl train PRESET|FILE.yaml [--seed N] [--run-dir DIR] [--steps N] [--any.key value ...] [--dry-run] [--from RUN]
     actorrl resume RUN_DIR [--steps N] [--trust]
     actorrl evaluate RUN_DIR [--episodes 100] [--which best|final] [--render] [--trust]
     actorrl plot RUN_DIR... [--out FILE.png] [--metric COLUMN] [--against steps|seconds]
@@ -84,23 +84,25 @@ def _dispatch(arguments: list[str]) -> int:
 def train(arguments: list[str]) -> int:
     """`actorrl train`: make a run of a preset or a file."""
     from actorrl.training.entry import prepare
-    from actorrl.training.experiment import KEYS, Experiment, read_overrides
-    from actorrl.training.presets import find
+    from actorrl.training.experiment import KEYS, read
 
     parser = _Parser("actorrl train", description="Train a preset, or what a YAML file says.", allow_abbrev=False)
     parser.add_argument("preset", metavar="PRESET|FILE.yaml", help="a name from `actorrl list`, or a file")
     parser.add_argument("--seed", type=int, help="an integer of at least 0; the run's random numbers follow from it")
     parser.add_argument("--steps", type=float, help="environment steps, over all environments")
     parser.add_argument("--run-dir", metavar="DIR", help="an empty or new directory; runs/<name>-<time> by default")
-    parser.add_argument("--dry-run", action="store_true", help="not built yet")
+    parser.add_argument("--dry-run", action="store_true", help="build everything, make 20 steps per role, keep nothing")
+    parser.add_argument("--from", dest="source", metavar="RUN_DIR", help="begin with the weights of that run's best")
     parser.epilog = f"Every key of the file is an option too: {', '.join(f'--{key}' for key in KEYS)}, --agent.gamma"
     given, others = _parsed(parser, arguments)
-    if given.dry_run:
-        raise NotImplementedError("--dry-run is not built yet")
-    tree, name = find(given.preset)
     others |= {key: value for key in ("seed", "steps") if (value := getattr(given, key)) is not None}
-    experiment = Experiment.from_tree(read_overrides(tree, others), name).checked()
-    return _run(prepare(experiment, given.run_dir))
+    experiment = read(given.preset, others).checked()
+    if given.dry_run:
+        from actorrl.training.trial import dry_run
+
+        print(dry_run(experiment))
+        return 0
+    return _run(prepare(experiment, given.run_dir, source=given.source))
 
 
 def _run(prepared: Prepared) -> int:
@@ -172,16 +174,18 @@ def list_presets(arguments: list[str]) -> int:
     from rich.table import Table
 
     from actorrl.training.arrangements import Dataflow, SharedReplay
-    from actorrl.training.experiment import Experiment
-    from actorrl.training.presets import find, names
+    from actorrl.training.experiment import read
+    from actorrl.training.presets import names, validated
 
     _Parser("actorrl list", description="The presets there are.").parse_args(arguments)
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("preset", "algorithm", "environment", "arrangement", "steps"):
+    for column in ("preset", "algorithm", "environment", "arrangement", "expect", "steps", "minutes"):
         whole = column not in ("environment", "arrangement")  # these may take a second line
-        table.add_column(column, justify="right" if column == "steps" else "left", no_wrap=whole, overflow="fold")
+        number = column in ("expect", "steps", "minutes")
+        table.add_column(column, justify="right" if number else "left", no_wrap=whole, overflow="fold")
+    found = validated()
     for name in names():
-        experiment = Experiment.from_tree(*find(name))
+        experiment, known = read(name), found.get(name)
         placed = experiment.arrangement
         algorithm = type(experiment.agent).__name__.removesuffix("Config")
         words = "none" if placed is None else f"{type(placed).__name__}({placed.environments})"
@@ -189,11 +193,15 @@ def list_presets(arguments: list[str]) -> int:
             words = f"SharedReplay({placed.count}, {placed.environments})"
         elif isinstance(placed, Dataflow):
             words = f"Dataflow({placed.explorers}, {placed.environments_per_explorer})"
-        table.add_row(name, algorithm, str(experiment.env).rpartition(":")[2], words, f"{experiment.steps:,}")
+        expect = "–" if known is None else f"{known['best']:.3g}"
+        minutes = "–" if known is None else f"{known['minutes']:.1f}"
+        environment = str(experiment.env).rpartition(":")[2]
+        table.add_row(name, algorithm, environment, words, expect, f"{experiment.steps:,}", minutes)
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = 200
     console.print(table)
+    console.print("\nexpect: mean return of `best`; minutes on 2 cores; both medians over seeds, – not recorded")
     return 0
 
 
@@ -215,12 +223,12 @@ def show(arguments: list[str]) -> int:
     """`actorrl show`: a preset with every field and its value, as YAML that `train` takes."""
     import yaml
 
-    from actorrl.training.experiment import Experiment
+    from actorrl.training.experiment import read
     from actorrl.training.presets import find
 
     parser = _Parser("actorrl show", description="Print a preset with every field and its value.")
     parser.add_argument("preset", metavar="PRESET", help="a name from `actorrl list`, or a file")
-    tree, name = find(parser.parse_args(arguments).preset)
-    whole = Experiment.from_tree(tree, name).to_tree(tree.get("env"))
+    preset = parser.parse_args(arguments).preset
+    whole = read(preset).to_tree(find(preset)[0].get("env"))
     print(yaml.safe_dump(whole, sort_keys=False, allow_unicode=True), end="")
     return 0

@@ -113,11 +113,16 @@ class Updates:
         """What else it takes to go on as if nothing had happened: the latest figures, and the table if wanted."""
         owner: Any = self.parts.table
         kept = owner.state_dict() if table and hasattr(owner, "state_dict") else None
-        return {"figures": dict(self._metrics), "starts": self._starts, "table": kept}
+        learner: Any = self.parts.learner
+        more = learner.training_state() if hasattr(learner, "training_state") else None
+        return {"figures": dict(self._metrics), "starts": self._starts, "table": kept, "learner": more}
 
     def load_training_state(self, state: dict[str, Any], steps: int) -> None:
         """Take back what `training_state` gave after so many steps; what was learned has been loaded before."""
         self._metrics, self._starts = dict(state["figures"]), int(state["starts"])
+        learner: Any = self.parts.learner
+        if state["learner"] is not None:
+            learner.load_training_state(state["learner"])
         owner: Any = self.parts.table
         if state["table"] is not None:
             owner.load_state_dict(state["table"])

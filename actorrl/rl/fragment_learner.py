@@ -258,12 +258,22 @@ class FragmentLearner:
         if self._standardiser is not None and self._moments is not None and self._moments.count:
             self._standardiser.follow(self._moments)
 
+    def training_state(self) -> dict[str, Any]:
+        """What is no knowledge, but goes on with the environments: how far each one's discounted return has come."""
+        returns = self._objective.returns
+        return {} if returns is None else returns.state_dict()
+
+    def load_training_state(self, state: dict[str, Any]) -> None:
+        """Take back what `training_state` gave."""
+        if self._objective.returns is not None:
+            self._objective.returns.load_state_dict(state)
+
     def _parts(self) -> list[tuple[str, Any]]:
         parts: list[tuple[str, Any]] = [("adam.", self._adam)]
         if self._moments is not None:
             parts.append(("observation.", self._moments))
         if self._objective.returns is not None:
-            parts.append(("returns.", self._objective.returns))
+            parts.append(("returns.", self._objective.returns.moments))
         return parts
 
 

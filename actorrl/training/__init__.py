@@ -12,7 +12,8 @@
     run             Run and load                                         run_directory, checkpoints, arrays_file, curve
     sweeping        sweep(...): a trained agent over a grid              grids, sweep_results: what it reads and finds
     resuming        resume(...): go on from the last checkpoint          saving: that checkpoint; interrupts: Ctrl-C
-    versions        what made a run
+    callbacks, stopping   who is told what happens, when to end          weights: begin with another run's (--from)
+    trial           --dry-run                                            lines: of YAML files, for errors; versions
 
 Names are imported on first use; what people look at (rich, matplotlib, ...) is the extra `cli`.
 """

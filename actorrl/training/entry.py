@@ -30,6 +30,7 @@ from actorrl.training.runner import Runner
 from actorrl.training.saving import Resumption, unpacked
 from actorrl.training.selection import FREE_SECONDS, SHARE, Selection
 from actorrl.training.shared_replay import check_shared, shared_table
+from actorrl.training.weights import begun_with
 from actorrl.training.wiring import wired
 
 ROWS_PER_SNAPSHOT = 25
@@ -123,7 +124,7 @@ class Prepared:
         evaluator = Evaluator(source, recipes[0].encoder(), experiment.seed)
         with ProgressLine(total) as progress, _one_torch_thread(), closing(evaluator):
             _announce(progress, self)
-            selection = Selection(evaluator, experiment.evaluation, lambda one: _player(recipes[one.agent], one))
+            selection = Selection(evaluator, experiment.evaluation, lambda one: player_of(recipes[one.agent], one))
             inline = experiment.arrangement is None or experiment.engine == "inline"
             where: dict[str, Any] = {"beside": source.copies, "inline": inline, "recipe": recipes[0]}
             where |= {"stop": experiment.stop, "callbacks": experiment.callbacks}
@@ -157,20 +158,31 @@ class Prepared:
         return self.resumption.recipes(self.recipes)
 
 
-def prepare(experiment: Experiment, run_dir: str | Path | None = None) -> Prepared:
-    """Check everything that can be checked before a run starts, and make its directory; the errors of `train`."""
-    source, recipes = _checked(experiment)
+def prepare(
+    experiment: Experiment, run_dir: str | Path | None = None, *, source: str | Path | None = None
+) -> Prepared:
+    """Check everything that can be checked before a run starts, and make its directory; the errors of `train`.
+
+    With `source`, the directory of another run, agents begin with the weights that are best there, and nothing else
+    of it.
+    """
+    environments, recipes = checked(experiment)
+    if source is not None:
+        recipes = begun_with(recipes, source)
     directory = RunDirectory.create(run_dir, experiment.name)
-    directory.write_config(experiment.to_tree(source.plain))
-    directory.write_versions()
-    return Prepared(experiment, recipes, source, directory)
+    directory.write_config(experiment.to_tree(environments.plain))
+    directory.write_versions(source)
+    return Prepared(experiment, recipes, environments, directory)
 
 
 def prepare_again(
     experiment: Experiment, directory: RunDirectory, resumption: Resumption | None, trust: bool
 ) -> Prepared:
     """The same in a directory that a run has been in, to go on from a checkpoint; or to begin again, where None."""
-    source, recipes = _checked(experiment)
+    source, recipes = checked(experiment)
+    began = directory.read_versions().get("from")
+    if resumption is None and began is not None:
+        recipes = begun_with(recipes, began)
     if resumption is not None and len(resumption.parts) != len(recipes):
         raise ValueError(
             f"the checkpoint in {directory.path} is of {len(resumption.parts)} agents, and its config.yaml says "
@@ -180,7 +192,8 @@ def prepare_again(
     return Prepared(experiment, recipes, source, directory, resumption, trust)
 
 
-def _checked(experiment: Experiment) -> tuple[EnvironmentSource, list[Recipe]]:
+def checked(experiment: Experiment) -> tuple[EnvironmentSource, list[Recipe]]:
+    """What can be checked before a run starts: where environments come from, and each agent's recipe."""
     require_fitting(experiment.arrangement, bare_agent=experiment.bare)
     source = EnvironmentSource(experiment.env, experiment.wrappers)
     if experiment.arrangement is not None:
@@ -217,7 +230,8 @@ def _snapshot(directory: Path, recipes: list[Recipe], trust: bool) -> Snapshot:
     return Snapshot(int(about["steps"]), recipes[number].restored(state), state, number)
 
 
-def _player(recipe: Recipe, snapshot: Snapshot) -> Player:
+def player_of(recipe: Recipe, snapshot: Snapshot) -> Player:
+    """Who acts in the evaluation of a snapshot."""
     if recipe.bare:
         # Another copy: acting may change an agent, and the snapshot is what is kept.
         return Player.of_agent(copy_of(snapshot.policy), recipe.action_space)

@@ -22,10 +22,12 @@ from actorrl.rl.qlearning import QLearningConfig
 from actorrl.rl.reinforce import ReinforceConfig
 from actorrl.rl.sac import SACConfig
 from actorrl.rl.td3 import TD3Config
+from actorrl.training import presets
 from actorrl.training.arrangements import ARRANGEMENTS, Dataflow, SharedReplay
 from actorrl.training.callbacks import made
 from actorrl.training.evaluation import EvaluationPlan
 from actorrl.training.fields import from_mapping, to_mapping
+from actorrl.training.lines import lines_of, located
 from actorrl.training.names import did_you_mean, name_of, resolve
 from actorrl.training.presets import find
 from actorrl.training.stopping import StopPlan
@@ -79,8 +81,7 @@ class Experiment:
     def of(cls, agent: Any, **arguments: Any) -> Experiment:
         """From `train`'s arguments: `agent` is a preset's name, a config or an agent; None arguments are not given."""
         if isinstance(agent, str):
-            tree, name = find(agent)
-            experiment = cls.from_tree(tree, name)
+            experiment = read(agent)
         else:
             experiment = cls(agent, name=_name_of_agent(agent))
         for key, value in arguments.items():
@@ -130,11 +131,15 @@ class Experiment:
             raise TypeError("steps is missing: train(agent, env, steps=N) says how many environment steps to make")
         self.steps = _whole(self.steps, "steps", 1)
         self.seed = _whole(self.seed, "seed", 0)
-        if self.engine not in ENGINES:
-            raise ValueError(f"engine {self.engine!r} is not known{did_you_mean(str(self.engine), ENGINES)}")
+        self.require_engine()
         if self.engine == "ray":
             raise NotImplementedError("the engine 'ray' is not built yet: use 'processes' or 'inline'")
         return self
+
+    def require_engine(self) -> None:
+        """Refuse (ValueError) an engine nobody knows."""
+        if self.engine not in ENGINES:
+            raise ValueError(f"engine {self.engine!r} is not known{did_you_mean(str(self.engine), ENGINES)}")
 
     def trainees(self) -> list[Any]:
         """The configs as they are to be trained: schedules stretch over an agent's own steps where it does not say."""
@@ -344,3 +349,22 @@ def read_overrides(tree: dict[str, Any], overrides: Mapping[str, Any]) -> dict[s
         below = tree.get(head)
         tree[head] = {**(below if isinstance(below, dict) else {"name": below} if below else {}), rest: value}
     return tree
+
+
+def read(name: str, overrides: Mapping[str, Any] | None = None) -> Experiment:
+    """The experiment of a preset or a YAML file, with options over it; not `checked` yet.
+
+    Raises:
+        ValueError: what does not fit, with the line of the file. FileNotFoundError: no such file.
+    """
+    options = overrides or {}
+    tree, called = find(name)
+    with located(str(name), {}):
+        lines = lines_of(presets.read(name)[0])
+    with located(str(name), lines, options):
+        experiment = Experiment.from_tree(read_overrides(tree, options), called)
+        for key, least in (("steps", 1), ("seed", 0)):
+            if getattr(experiment, key) is not None:
+                setattr(experiment, key, _whole(getattr(experiment, key), key, least))
+        experiment.require_engine()
+    return experiment

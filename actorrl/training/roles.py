@@ -120,10 +120,15 @@ class Recipe:
     seed: int
     saved: Saved | None = None
     """Where its role goes on from; None to begin."""
+    weights: dict[str, Any] | None = None
+    """Of the learner's state_dict, what it begins with in place of its own; None for nothing."""
 
     def build(self) -> Parts:
         """Policy, learner and table of the config; observations become arrays in our way where it has none."""
         parts = self.agent.build(self.observation_space, self.action_space, self.seed)
+        if self.weights is not None:
+            parts.learner.load_state_dict({**parts.learner.state_dict(), **self.weights})
+            parts.policy.set_weights(parts.learner.get_weights(), 0)
         return parts if parts.encode is not None else parts._replace(encode=Encoder(self.observation_space))
 
     def encoder(self) -> Callable[[Any], Array] | None:

@@ -88,9 +88,15 @@ class RunDirectory:
         """Write config.yaml."""
         (self.path / "config.yaml").write_text(yaml.safe_dump(tree, sort_keys=False, allow_unicode=True))
 
-    def write_versions(self) -> None:
-        """Write versions.yaml: what made this run, as far as it can be told."""
-        (self.path / "versions.yaml").write_text(yaml.safe_dump(versions(), sort_keys=False))
+    def write_versions(self, source: str | Path | None = None) -> None:
+        """Write versions.yaml: what made this run; `source` is the one whose weights it began with."""
+        said = versions() | ({} if source is None else {"from": str(Path(source).resolve())})
+        (self.path / "versions.yaml").write_text(yaml.safe_dump(said, sort_keys=False))
+
+    def read_versions(self) -> dict[str, Any]:
+        """What versions.yaml holds; {} where there is none."""
+        path = self.path / "versions.yaml"
+        return yaml.safe_load(path.read_text()) if path.exists() else {}
 
     def read_config(self) -> dict[str, Any]:
         """What config.yaml holds."""

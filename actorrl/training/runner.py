@@ -202,6 +202,10 @@ class Runner:
         self._callbacks.tell("on_end", self.made)
         self.metrics.write()
         self._board.graph()
+        self.close()
+
+    def close(self) -> None:
+        """Close what is open."""
         self._board.close()
 
     @property

@@ -88,7 +88,8 @@ def test_list_names_the_presets(capfd):
     assert main(["list"]) == 0
 
     out = capfd.readouterr().out
-    assert re.search(r"^cartpole +DQN +CartPole-v1 +Central\(4\) +100,000", out, re.M)
+    assert re.search(r"^cartpole +DQN +CartPole-v1 +Central\(4\) +\S+ +100,000 +\S+", out, re.M)
+    assert re.search(r"^cartpole-ppo +PPO +CartPole-v1 +none +493 +100,000 +0\.2", out, re.M)
     assert "cartpole-qlearning" in out and "…" not in out, "nothing is cut short"
 
 
@@ -114,8 +115,8 @@ def test_show_prints_a_preset_that_train_takes_with_every_value(capfd):
         (["train", "cartpole", "--env", "CartPoule-v1"], "CartPoule-v1"),
         (["train"], "PRESET"),
         (["train", "nothing.yaml"], "there is no file nothing.yaml"),
-        (["train", "cartpole", "--dry-run"], "--dry-run is not built yet"),
-        (["train", "cartpole", "--arrangement", "dataflow"], "DQNConfig learns from a replay buffer"),
+        (["train", "cartpole", "--from", "nowhere"], "nowhere is not a run directory"),
+        (["train", "cartpole-qlearning", "--arrangement", "dataflow"], "a ReplayTable, found StreamTable"),
         (["evaluate", "nowhere"], "nowhere is not a run directory"),
         (["evaluate", "nowhere", "--episode", "3"], "did you mean '--episodes'"),
         (["evaluate", "nowhere", "--which", "worst"], "worst"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -25,19 +26,28 @@ def text(name: str) -> str:
     return (FOLDER / f"{found}.yaml").read_text()
 
 
+def read(name: str | Path) -> tuple[str, str]:
+    """(text, name) of a preset or a YAML file; the errors of `find`."""
+    if not str(name).endswith((".yaml", ".yml")):
+        return text(str(name)), str(name).replace("_", "-")
+    path = Path(name)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}")
+    return path.read_text(), path.stem
+
+
+def validated() -> dict[str, dict[str, float]]:
+    """What runs of the presets came to: {preset: {best, minutes, steps, seeds}}; benchmarks/gates.py writes it."""
+    return json.loads((FOLDER / "validated.json").read_text())
+
+
 def find(name: str | Path) -> tuple[dict[str, Any], str]:
     """(tree, name) of a preset, or of a YAML file: whatever ends in .yaml or .yml is a path.
 
     Raises:
         ValueError: no such preset, or not a mapping. FileNotFoundError: no such file.
     """
-    if str(name).endswith((".yaml", ".yml")):
-        path = Path(name)
-        if not path.is_file():
-            raise FileNotFoundError(f"there is no file {path}")
-        content, called = path.read_text(), path.stem
-    else:
-        content, called = text(str(name)), str(name).replace("_", "-")
+    content, called = read(name)
     try:
         tree = yaml.safe_load(content)
     except yaml.YAMLError as error:

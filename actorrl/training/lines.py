@@ -1,0 +1,73 @@
+"""Which line of a YAML file a sentence is about: errors that name a key also name where it stands.
+
+agent:                    agent             1
+  name: dqn               agent.name        2
+  gama: 0.9               agent.gama        3      ──►  mine.yaml, line 3: agent.gama is not known; ...
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import yaml
+
+__all__ = ["lines_of", "located"]
+
+
+def lines_of(text: str) -> dict[str, int]:
+    """{dotted key: line} of a YAML file; hyphens in keys are underscores.
+
+    Raises:
+        ValueError: a key that stands there twice, of which YAML would forget the first.
+    """
+    lines: dict[str, int] = {}
+    root = yaml.compose(text, Loader=yaml.SafeLoader)
+    if root is not None:
+        _walk(root, "", lines)
+    return lines
+
+
+def _walk(node: Any, prefix: str, lines: dict[str, int]) -> None:
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            name, line = f"{prefix}{key.value}".replace("-", "_"), key.start_mark.line + 1
+            if name in lines:
+                raise ValueError(f"line {line}: {name} stands there twice, first in line {lines[name]}")
+            lines[name] = line
+            _walk(value, f"{name}.", lines)
+    elif isinstance(node, yaml.SequenceNode):
+        for i, value in enumerate(node.value):
+            _walk(value, f"{prefix}{i}.", lines)
+
+
+@contextmanager
+def located(file: str, lines: Mapping[str, int], but: Collection[str] = ()) -> Iterator[None]:
+    """Put file and line before a ValueError or TypeError about one of its keys; not about those that options gave."""
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        given = {key.replace("-", "_") for key in but}
+        line = _line({key: at for key, at in lines.items() if key not in given}, str(error))
+        if line is None or any(_names(str(error), key) for key in given):
+            raise
+        raise type(error)(f"{file}, line {line}: {error}") from error
+
+
+def _line(lines: Mapping[str, int], message: str) -> int | None:
+    nearest = sorted(lines, key=len, reverse=True)
+    for key in nearest:
+        if _names(message, key):
+            return lines[f"{key}.name"] if f"{key}.name" in lines else lines[key]
+    return None
+
+
+def _names(message: str, key: str) -> bool:
+    """Whether a sentence is about a key: it begins with it, or says it after the name of what has the field."""
+    subject = message.replace("-", "_").partition("; ")[0]
+    if re.match(rf"{re.escape(key)}(?![\w.])", subject):
+        return True
+    last = key.rpartition(".")[2]
+    return "." in key and re.match(rf"\w+(: |\(){re.escape(last)}(?![\w.])", subject) is not None

@@ -1,0 +1,201 @@
+"""Files and what is read from them: lines in errors, validated figures, the dry run, and weights of another run."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from actorrl import (
+    Central,
+    Dataflow,
+    DQNConfig,
+    PPOConfig,
+    QLearningConfig,
+    SACConfig,
+    SharedReplay,
+    load,
+    resume,
+    train,
+)
+from actorrl.cli.main import main
+from actorrl.training import checkpoints, curve, presets
+from actorrl.training.entry import prepare
+from actorrl.training.experiment import Experiment, read
+from actorrl.training.lines import lines_of
+from actorrl.training.trial import dry_run
+
+FILE = """\
+# mine
+env: FrozenLake-v1
+agent:
+  name: qlearning
+  gamma: 0.9
+steps: 50
+evaluation: {every: 20,
+  episodes: 3}
+"""
+
+
+@pytest.fixture(autouse=True)
+def without_pictures(monkeypatch):
+    monkeypatch.setattr(curve, "save", lambda figure, path: None)
+    monkeypatch.setattr(curve, "draw", lambda *arguments: None)
+
+
+def test_every_key_has_its_line():
+    lines = lines_of(FILE)
+
+    assert (lines["env"], lines["agent"], lines["agent.gamma"], lines["evaluation.episodes"]) == (2, 3, 5, 8)
+    assert lines_of("") == {}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("gamma", "gama", r"mine.yaml, line 5: agent.gama is not known; did you mean 'agent.gamma'\?"),
+        ("gamma", "learning-rat", r"mine.yaml, line 5: agent.learning-rat is not known"),
+        ("0.9", "1.5", r"mine.yaml, line 5: QLearningConfig: gamma must be a number between 0 and 1, found 1.5"),
+        ("0.9", "often", r"mine.yaml, line 5: agent.gamma must be a number, found 'often'"),
+        ("env", "enf", r"mine.yaml, line 2: enf is not known; did you mean 'env'\?"),
+        ("qlearning", "qlerning", r"mine.yaml, line 4: agent 'qlerning' is not known"),
+        ("episodes", "episode", r"mine.yaml, line 8: evaluation.episode is not known"),
+        ("50", "-5", r"mine.yaml, line 6: steps must be an integer of at least 1"),
+        ("steps: 50", "engine: prozesses", r"mine.yaml, line 6: engine 'prozesses' is not known; did you mean 'proc"),
+        ("steps: 50", "arrangement: {name: central, environment: 2}", r"line 6: arrangement.environment is not known"),
+        ("steps: 50", "env: CartPole-v1", r"line 6: env stands there twice, first in line 2"),
+        ("steps: 50", "stop: {hours: 2}", r"line 6: stop.hours is not known"),
+        ("steps: 50", "callbacks: ['json:nobody']", r"the callback 'json:nobody': json has no 'nobody'"),
+        ("{every", "{{every", r"mine.yaml is not YAML: .*line 7"),
+    ],
+)
+def test_what_does_not_fit_is_refused_with_its_line_and_the_nearest_name(old, new, said):
+    Path("mine.yaml").write_text(FILE.replace(old, new, 1))
+
+    with pytest.raises(ValueError, match="(?s)" + said):
+        read("mine.yaml")
+    with pytest.raises(ValueError, match="(?s)" + said):
+        train("mine.yaml", run_dir="out")
+    assert not Path("out").exists()
+
+
+def test_what_an_option_says_is_not_blamed_on_the_file():
+    Path("mine.yaml").write_text(FILE)
+
+    with pytest.raises(ValueError, match=r"^QLearningConfig: gamma must be"):
+        read("mine.yaml", {"agent.gamma": 3})
+    assert read("mine.yaml", {"agent.gamma": 0.5}).agent.gamma == 0.5
+
+
+def test_whatever_show_prints_is_trained_as_the_preset_is(capfd):
+    for name in presets.names():
+        assert main(["show", name]) == 0
+        Path("shown.yaml").write_text(capfd.readouterr().out)
+        shown, preset = read("shown.yaml"), read(name)
+        assert (shown.agent, shown.arrangement, shown.steps) == (preset.agent, preset.arrangement, preset.steps)
+
+
+def test_the_figures_that_list_shows_are_those_of_the_recorded_gates():
+    path = Path(__file__).parents[2] / "benchmarks" / "gates.py"
+    spec = importlib.util.spec_from_file_location("gates", path)
+    assert spec is not None and spec.loader is not None
+    import sys
+
+    sys.path.insert(0, str(path.parent))
+    try:
+        gates = importlib.util.module_from_spec(spec)
+        sys.modules["gates"] = gates
+        spec.loader.exec_module(gates)
+    finally:
+        sys.path.remove(str(path.parent))
+    recorded = json.loads((path.parent / "results" / "gates.json").read_text())
+
+    assert presets.validated() == gates.validated(recorded)
+    for name, found in presets.validated().items():
+        assert found["steps"] == read(name).steps, f"{name} has other steps than when it was validated"
+
+
+def test_versions_commit_seed_and_command_land_in_the_run_directory():
+    run = train(QLearningConfig(), "FrozenLake-v1", steps=30, seed=7)
+
+    said = yaml.safe_load((run.directory / "versions.yaml").read_text())
+    assert said["numpy"] == np.__version__ and {"actorrl", "python", "torch", "git", "command"} <= set(said)
+    assert yaml.safe_load((run.directory / "config.yaml").read_text())["seed"] == 7
+
+
+# -- dry run -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("agent", "arrangement"),
+    [
+        (DQNConfig(), None),
+        (DQNConfig(), Central(2)),
+        (DQNConfig(), SharedReplay(2, 2)),
+        (PPOConfig(), Dataflow(2, 2)),
+    ],
+)
+def test_a_dry_run_builds_everything_and_keeps_nothing(agent, arrangement):
+    experiment = Experiment.of(agent, env="CartPole-v1", steps=10**9, arrangement=arrangement, engine="inline")
+
+    trial = dry_run(experiment)
+
+    assert trial.steps == 20 * trial.roles == {None: 20}.get(arrangement, trial.steps)
+    assert trial.memory > 50e6
+    assert not list(Path().iterdir())
+
+
+@pytest.mark.slow
+def test_a_dry_run_on_the_command_line_counts_processes(capfd):
+    assert main(["train", "cartpole", "--dry-run", "--arrangement.environments", "2"]) == 0
+
+    out = capfd.readouterr().out
+    assert "20 steps of 1 role, 20 in all" in out
+    assert int(out.splitlines()[1].split()[0]) >= 4, "this one, the agent's, two environments'"
+    assert "MB of memory" in out and not Path("runs").exists()
+
+
+def test_a_dry_run_finds_what_would_fail():
+    where = {"arrangement": Central(1), "engine": "inline"}
+    with pytest.raises(RuntimeError, match="KeyError"):
+        dry_run(Experiment.of(DQNConfig(), env="small_agents:Failing", steps=10**9, **where))
+
+
+# -- from ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("agent", "env"),
+    [
+        (DQNConfig(learning_starts=16, hidden_sizes=(8,), batch_size=8), "CartPole-v1"),
+        (SACConfig(learning_starts=16, hidden_sizes=(8,), batch_size=8), "Pendulum-v1"),
+        (PPOConfig(n_steps=8, n_envs=2, batch_size=8, normalize_observation=True), "CartPole-v1"),
+        (QLearningConfig(), "FrozenLake-v1"),
+    ],
+)
+def test_from_begins_with_weights_and_nothing_else(agent, env):
+    train(agent, env, steps=80, run_dir="first")
+    prepared = prepare(Experiment.of(agent, env=env, steps=40), "second", source="first")
+
+    begun = prepared.recipes[0].build().learner.state_dict()
+    best = checkpoints.load_state(Path("first/checkpoints/best"))
+    kept = [name for name in begun if np.array_equal(begun[name], best[f"learner.{name}"]) and np.size(begun[name]) > 1]
+    assert any(name.startswith(("online", "actor", "module", "values")) for name in kept)
+    assert begun.get("updates", 0) == 0 and not np.any(begun.get("adam.mean", 0))
+    assert prepared.run().metrics["steps"][-1] == 40
+    assert str(Path("first").resolve()) in Path("second/versions.yaml").read_text()
+
+
+def test_from_refuses_another_network_and_a_run_begins_again_from_the_same_weights(capfd):
+    train(DQNConfig(hidden_sizes=(8,)), "CartPole-v1", steps=20, run_dir="first")
+
+    with pytest.raises(ValueError, match="those of another network or algorithm"):
+        prepare(Experiment.of(DQNConfig(hidden_sizes=(9,)), env="CartPole-v1", steps=20), "second", source="first")
+    assert not Path("second").exists()
+    again = ["--agent.hidden_sizes", "[8]", "--arrangement", "none", "--steps", "20", "--run-dir", "second"]
+    assert main(["train", "cartpole", "--from", "first", *again]) == 0
+    assert load("second").checkpoints and resume("second").directory == Path("second")
