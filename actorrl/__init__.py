@@ -21,6 +21,7 @@ Where to look first:
     look at what runs               actors, current, get_actor
     train something                 train, resume, load, Run                docs/agents.md, docs/environments.md
     use what was trained            sweep                                   docs/using.md
+    look at a run                   Run.plot, Run.explain; plot, report     docs/watching.md
     choose who talks to whom        Central, SharedReplay, Dataflow         docs/arrangements.md
     choose an algorithm             DQNConfig, SACConfig, TD3Config, PPOConfig, A2CConfig, ImpalaConfig, ...
     write a loop of your own        StepAgent, PerStep, Explorer, Parts

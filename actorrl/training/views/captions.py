@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from actorrl.training.arrangements import ARRANGEMENTS
+from actorrl.training.evaluation import EvaluationPlan
 from actorrl.training.experiment import ALGORITHMS
 
+WITHOUT = ("seed", "evaluation", "callbacks")
 MOST = 3
 """Settings that a legend names, of those by which runs differ."""
 
@@ -69,11 +72,33 @@ def flat(tree: Any, prefix: str = "") -> dict[str, Any]:
     return {prefix[:-1]: tree}
 
 
+def defaults(key: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What the settings of an agent, an arrangement or an evaluation are where a file does not say."""
+    name = str(settings.get("name"))
+    kinds = {"agent": ALGORITHMS.get(name), "arrangement": ARRANGEMENTS.get(name), "evaluation": EvaluationPlan}
+    kind: Any = kinds.get(key)
+    fields = () if kind is None else dataclasses.fields(kind)
+    return {one.name: one.default for one in fields if one.default is not dataclasses.MISSING}
+
+
+def learning(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that say how and what is learned, flat; those of an older file that it does not name, too.
+
+    Runs in which these are the same are one configuration: neither the seed nor how often was evaluated counts.
+    """
+    settings: dict[str, Any] = {}
+    for key, value in config.items():
+        if key not in WITHOUT:
+            settings |= flat({**defaults(key, value), **value} if isinstance(value, Mapping) else value, f"{key}.")
+    told = {key: list(value) if isinstance(value, tuple) else value for key, value in settings.items()}
+    return {key: value for key, value in told.items() if value is not None and value != []}
+
+
 def differing(configs: Sequence[Mapping[str, Any]]) -> list[str]:
     """The settings, other than the seed and the environment, that are not the same in all of these."""
-    settings = [flat(config) for config in configs]
+    settings = [learning(config) for config in configs]
     names = dict.fromkeys(name for one in settings for name in one)
-    kept = [name for name in names if name != "seed" and name.partition(".")[0] != "env"]
+    kept = [name for name in names if name.partition(".")[0] != "env"]
     return [name for name in kept if len({repr(one.get(name)) for one in settings}) > 1]
 
 
@@ -89,7 +114,7 @@ def legends(configs: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _told(config: Mapping[str, Any], names: Sequence[str]) -> list[str]:
     """The settings of these names in words; those of an arrangement are one: how it is placed."""
-    settings, told = flat(config), []
+    settings, told = learning(config), []
     if any(name.partition(".")[0] == "arrangement" for name in names):
         told.append(placed(config))
     own = [name for name in names if name.partition(".")[0] != "arrangement"]

@@ -128,7 +128,7 @@ def panels(curves: Sequence[Curve]) -> list[Panel]:
     """Curves by environment, and in it by everything in their configuration but the seed; in the order given."""
     by_environment: dict[str, dict[str, list[Curve]]] = {}
     for curve in curves:
-        same = {key: value for key, value in captions.flat(curve.config).items() if key != "seed"}
+        same = captions.learning(curve.config)
         lines = by_environment.setdefault(captions.environment_name(curve.config), {})
         lines.setdefault(repr(sorted(same.items())), []).append(curve)
     made = []

@@ -7,7 +7,6 @@ Curves are drawn by the page, so that they can be read with a cursor; it loads n
 
 from __future__ import annotations
 
-import dataclasses
 import html
 import json
 import shlex
@@ -21,10 +20,7 @@ import numpy as np
 import yaml
 
 from actorrl.training import curve
-from actorrl.training.arrangements import ARRANGEMENTS
 from actorrl.training.checkpoints import about
-from actorrl.training.evaluation import EvaluationPlan
-from actorrl.training.experiment import ALGORITHMS
 from actorrl.training.progress import duration
 from actorrl.training.run import Run
 from actorrl.training.run_directory import Metrics
@@ -190,7 +186,7 @@ def settings(config: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str, 
     groups: list[tuple[str, list[tuple[str, str, bool]]]] = [("run", [])]
     for key, value in config.items():
         if isinstance(value, Mapping) and value:
-            known = _defaults(key, value)
+            known = captions.defaults(key, value)
             rows = [
                 (name, _text(one), name in known and _text(one) != _text(known[name])) for name, one in value.items()
             ]
@@ -210,17 +206,6 @@ def _versions(path: Path) -> list[tuple[str, list[tuple[str, str, bool]]]]:
         return []
     command = {"command": shlex.join(map(str, told["command"]))} if isinstance(told.get("command"), list) else {}
     return [("made with", [(key, _text(value), False) for key, value in {**told, **command}.items()])]
-
-
-def _defaults(key: str, value: Mapping[str, Any]) -> dict[str, Any]:
-    kind: Any = EvaluationPlan if key == "evaluation" else None
-    if key == "agent":
-        kind = ALGORITHMS.get(str(value.get("name")))
-    elif key == "arrangement":
-        kind = ARRANGEMENTS.get(str(value.get("name")))
-    if kind is None:
-        return {}
-    return {one.name: one.default for one in dataclasses.fields(kind) if one.default is not dataclasses.MISSING}
 
 
 def _text(value: Any) -> str:

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from actorrl.cli.main import main
+from actorrl.rl.dqn import DQNConfig
 from actorrl.training.run_directory import Metrics
 from actorrl.training.views import captions, overlay
 
@@ -46,6 +47,16 @@ def test_runs_that_differ_by_seed_are_one_line_and_other_settings_are_named(tmp_
     assert labels(curves) == [
         ["DQN · learning_rate 0.1 (3 seeds)", "DQN · learning_rate 0.2 (3 seeds)", "PPO (seed 7)"]
     ]
+
+
+def test_what_does_not_change_learning_makes_no_other_line_of_a_run(tmp_path):
+    old, new = a_run(tmp_path / "old", seed=1), a_run(tmp_path / "new", seed=2, learning_rate=DQNConfig().learning_rate)
+    tree = {"stop": {"seconds": None}} | yaml.safe_load((new / "config.yaml").read_text())
+    (new / "config.yaml").write_text(
+        yaml.safe_dump({**tree, "evaluation": {"episodes": 3}, "callbacks": ["mine:Own"], "wrappers": []})
+    )
+
+    assert labels([overlay.read(old), overlay.read(new)]) == [["DQN (2 seeds)"]]
 
 
 @pytest.mark.slow

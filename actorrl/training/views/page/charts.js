@@ -32,6 +32,12 @@ function ticks(low, high, count) {
   return found;
 }
 
+function labels(values) {
+  const step = values.length > 1 ? Math.abs(values[1] - values[0]) : 0;
+  const decimals = step > 0 ? Math.max(0, -Math.floor(Math.log10(step) + 1e-9) + (/25$/.test(step.toPrecision(2).replace(".", "")) ? 1 : 0)) : 0;
+  return values.map((one) => (step === 0 || step >= 1 && Math.abs(one) >= 1e4 || decimals > 4 ? number(one) : one.toFixed(decimals)));
+}
+
 function say(event, text) {
   tip.textContent = text;
   tip.hidden = false;
@@ -76,20 +82,21 @@ function chart(host, { series, height = 300, label = "", small = false, xlabel =
     const width = host.clientWidth || 600;
     const left = small ? 42 : 52, right = 10, top = 10, bottom = small ? 22 : xlabel ? 42 : 26;
     const all = series.flatMap((one) => one.x);
-    const [x0, x1] = xs || [Math.min(...all, 0), Math.max(...all, 1)];
+    const [x0, x1] = xs ? xs() : [Math.min(...all, 0), Math.max(...all, 1)];
     const [y0, y1] = extent(series, false);
     const X = (x) => left + ((x - x0) / (x1 - x0 || 1)) * (width - left - right);
     const Y = (y) => top + (1 - (y - y0) / (y1 - y0 || 1)) * (height - top - bottom);
     const svg = make("svg", { viewBox: `0 0 ${width} ${height}`, height, role: "img", "aria-label": label });
-    for (const y of ticks(y0, y1, small ? 3 : 5)) {
+    const marks = ticks(y0, y1, small ? 3 : 5), names = labels(marks);
+    for (const [i, y] of marks.entries()) {
       svg.append(make("line", { class: "gridline", x1: left, x2: width - right, y1: Y(y), y2: Y(y) }));
-      svg.append(make("text", { x: left - 7, y: Y(y) + 4, "text-anchor": "end" }, number(y)));
+      svg.append(make("text", { x: left - 7, y: Y(y) + 4, "text-anchor": "end" }, names[i]));
     }
     for (const x of ticks(x0, x1, Math.max(2, Math.floor(width / (small ? 90 : 110))))) {
       svg.append(make("text", { x: X(x), y: height - bottom + 17, "text-anchor": "middle" }, number(x)));
     }
     if (xlabel) svg.append(make("text", { x: (left + width - right) / 2, y: height - 4, "text-anchor": "middle" }, xlabel));
-    for (const one of series) plotted(svg, one, X, Y, small);
+    for (const one of series) plotted(svg, xs ? within(one, x0, x1) : one, X, Y, small);
     const line = make("line", { class: "cursor", y1: top, y2: height - bottom, visibility: "hidden" });
     svg.append(line);
     const place = (x) => {
@@ -113,10 +120,16 @@ function chart(host, { series, height = 300, label = "", small = false, xlabel =
     }
     host.replaceChildren(svg);
     host.place = place;
+    host.draw = draw;
     if (cursor !== null) place(cursor());
   };
   draw();
   new ResizeObserver(() => { if (Math.abs((host.clientWidth || 600) - (host.drawn || 0)) > 2) { host.drawn = host.clientWidth; draw(); } }).observe(host);
+}
+
+function within(one, x0, x1) {
+  const there = one.x.map((x, i) => [x, one.y[i]]).filter(([x]) => x >= x0 && x <= x1);
+  return { ...one, x: there.map(([x]) => x), y: there.map(([, y]) => y) };
 }
 
 function plotted(svg, one, X, Y, small) {

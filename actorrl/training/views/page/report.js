@@ -40,6 +40,8 @@ function curves() {
 }
 
 // -- the episode
+const NEAR = 120; // steps that are drawn around the one that is shown
+
 function episode() {
   const e = data.episode;
   if (!e || !e.actions.length) { by("episode-words").textContent = data.episode_note || "No episode was recorded."; return; }
@@ -127,7 +129,7 @@ function episode() {
     const shown = e.observations[t] || [];
     seen.hidden = !shown.length;
     numbers.replaceChildren(...shown.map((one) => make("code", {}, number(one))));
-    lines.querySelectorAll(".chart").forEach((host) => host.place && host.place(at));
+    lines.querySelectorAll(".chart").forEach((host) => (host.near ? host.draw() : host.place && host.place(at)));
     if (over && timer) toggle();
   }
   function toggle() {
@@ -147,11 +149,17 @@ function episode() {
   }
   if (told.value && kind !== "q") parts.push(["value over the episode", [{ name: "value", x, y: told.value, colour: "var(--green)", width: 1.6 }]]);
   parts.push(["reward of each step", [{ name: "reward", x, y: e.rewards, colour: "var(--quiet)", width: 1.4 }]]);
+  // Where actions alternate, a long episode is a blur: of these only what is near the step is drawn.
+  const near = () => {
+    const first = Math.max(0, Math.min(at - NEAR / 2, steps - NEAR));
+    return [first, Math.min(first + NEAR, steps)];
+  };
   for (const [name, series] of parts) {
-    const host = make("div", { class: "chart" });
-    lines.append(make("h3", {}, name), host);
+    const host = make("div", { class: "chart" }), long = series.length > 1 && steps > 1.5 * NEAR;
+    host.near = long;
+    lines.append(make("h3", {}, long ? name.replace("over the episode", "around this step") : name), host);
     if (series.length > 1) legend(lines, series);
-    chart(host, { series, height: 130, small: true, label: name, cursor: () => at, onseek: go, xs: [0, steps] });
+    chart(host, { series, height: 130, small: true, label: name, xlabel: "", cursor: () => at, onseek: go, xs: long ? near : () => [0, steps] });
   }
   document.addEventListener("keydown", (event) => {
     if (event.target.matches("select, input")) return;

@@ -67,7 +67,8 @@ function spans(t) {
   const starts = [...new Set(roles.flatMap((role) => role.windows.map((window) => window.at)))].sort((a, b) => a - b);
   if (!starts.length) { by("window-title").remove(); return; }
   by("window-title").textContent = "Step by step";
-  const pick = make("div", { class: "pick" }), host = make("div"), zoom = make("input", { type: "range", min: 0, max: 100, value: 55, "aria-label": "zoom" });
+  const pick = make("div", { class: "pick" }), host = make("div"), zoom = make("input", { type: "range", min: 0, max: 100, value: 0, "aria-label": "zoom" });
+  const from = make("input", { type: "range", min: 0, max: 1000, value: 0, "aria-label": "from" });
   const there = (start) => roles.filter((role) => role.windows.some((window) => window.at === start)).length;
   let chosen = starts.reduce((best, start) => (there(start) >= there(best) ? start : best), starts[0]);
   pick.append(make("span", {}, "around"));
@@ -76,28 +77,29 @@ function spans(t) {
     one.addEventListener("click", () => { chosen = start; draw(); });
     pick.append(one);
   }
-  pick.append(make("span", {}, "zoom"), zoom);
-  zoom.addEventListener("input", () => draw());
+  pick.append(make("span", {}, "zoom"), zoom, make("span", {}, "from"), from);
+  for (const one of [zoom, from]) one.addEventListener("input", () => draw());
   by("window").append(pick, host);
   function draw() {
     [...pick.querySelectorAll("button")].forEach((one, i) => one.classList.toggle("on", starts[i] === chosen));
     const shown = roles.map((role) => [role, role.windows.find((window) => window.at === chosen)]).filter(([, window]) => window);
-    const begin = Math.min(...shown.map(([, window]) => window.spans[0][1]));
-    const whole = Math.max(...shown.map(([, window]) => window.spans[window.spans.length - 1][2])) - begin;
+    const earliest = Math.min(...shown.map(([, window]) => window.spans[0][1]));
+    const whole = Math.max(...shown.map(([, window]) => window.spans[window.spans.length - 1][2])) - earliest;
     const first = Math.min(...shown.map(([, window]) => window.spans.slice(0, 12).reduce((a, s) => Math.max(a, s[2]), 0) - window.spans[0][1]).filter((one) => one > 0), whole);
     const length = whole * (Math.min(1, first / whole) ** (zoom.value / 100));
+    const begin = earliest + (whole - length) * (from.value / 1000);
     const width = host.clientWidth || 800, left = 132, height = shown.length * 28 + 24;
     const X = (s) => left + ((s - begin) / length) * (width - left);
     const svg = make("svg", { viewBox: `0 0 ${width} ${height}`, height, role: "img", "aria-label": "spans" });
     for (const at of ticks(0, length * 1e3, Math.floor(width / 140))) {
       const x = X(begin + at / 1e3);
-      svg.append(make("line", { class: "gridline", x1: x, x2: x, y1: 0, y2: height - 20 }), make("text", { x, y: height - 5, "text-anchor": x > width - 30 ? "end" : "middle" }, number(at) + " ms"));
+      svg.append(make("line", { class: "gridline", x1: x, x2: x, y1: 0, y2: height - 20 }), make("text", { x, y: height - 5, "text-anchor": x > width - 30 ? "end" : "middle" }, number(at + (begin - earliest) * 1e3) + " ms"));
     }
     shown.forEach(([role, window], row) => {
       svg.append(make("text", { x: left - 10, y: row * 28 + 18, "text-anchor": "end", style: "font-size:13px" }, role.role));
       for (const [phase, start, end] of window.spans) {
         if (start > begin + length || end < begin) continue;
-        const x = X(start), right = Math.min(X(end), width);
+        const x = Math.max(X(start), left), right = Math.min(X(end), width);
         const block = make("rect", { x, y: row * 28 + 3, width: Math.max(right - x - (right - x > 3 ? 0.6 : 0), 0.4), height: 21, fill: colourOf(phase), rx: right - x > 6 ? 2 : 0 });
         block.addEventListener("mousemove", (event) => say(event, `${role.role}: ${phase}\n${number((end - start) * 1e3)} ms`));
         block.addEventListener("mouseleave", hush);
