@@ -34,6 +34,7 @@ VERSIONS = [
     "torchrl",
     "cpprb",
     "ray",
+    "sample-factory",
     "xoscar",
 ]
 

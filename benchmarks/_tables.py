@@ -18,7 +18,7 @@ import gates as _gates
 
 HERE = Path(__file__).parent
 PAGES = [HERE.parent / "README.md", HERE / "README.md"]
-CONTESTS = ["calls", "arrays", "spawn", "vector_step", "replay_actor"]
+CONTESTS = ["calls", "arrays", "spawn", "vector_step", "replay_actor", "sampling", "training"]
 PRICE = ["sync pinned", "pipelined", "tells", "10 MB", "eight", "cold", "optimiser", "step"]
 BLOCK = re.compile(r"(<!-- table (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 

@@ -23,7 +23,7 @@ from actorrl.rl.networks import NetworkMaker, make_embedder, make_middle, make_n
 from actorrl.rl.nouns import Array, Cadence, Parts
 from actorrl.rl.ranges import require
 from actorrl.rl.samplers import replay_sampler
-from actorrl.rl.spaces import require_actions
+from actorrl.rl.spaces import algorithm_of, require_actions
 from actorrl.rl.tables import ReplayTable
 
 DEFAULT_TOTAL_STEPS = 100_000
@@ -204,7 +204,7 @@ def make_parts(
     `learner` gets (config, actor, critics, scale, updates, seed), and `BoxPolicy` the keywords that are left.
     ValueError where a space does not fit.
     """
-    name = type(config).__name__
+    name = algorithm_of(config)
     encoder = config.encoder(observation_space)
     require_actions(action_space, name)
     assert isinstance(action_space, Box)

@@ -24,7 +24,7 @@ from actorrl.rl.nouns import Cadence, Parts
 from actorrl.rl.ranges import require
 from actorrl.rl.rollouts import Rollouts
 from actorrl.rl.schedules import Linear
-from actorrl.rl.spaces import Encoder, is_image, require_actions, require_observations
+from actorrl.rl.spaces import Encoder, algorithm_of, is_image, require_actions, require_observations
 from actorrl.rl.stochastic_policy import StochasticPolicy
 
 DEFAULT_TOTAL_STEPS = 100_000
@@ -116,7 +116,7 @@ def build_parts(
 
     `batch_size` are the rows of a gradient step. With `episodes` fragments are whole episodes, not `n_steps` long.
     """
-    name = type(config).__name__
+    name = algorithm_of(config)
     encoder = config.encoder(observation_space)
     require_actions(action_space, name)
     head = head_for(action_space, name)

@@ -53,6 +53,12 @@ def require_observations(space: Space, algorithm: str) -> None:
         )
 
 
+def algorithm_of(config: Any) -> str:
+    """The name of the algorithm that a config is of; of a class that extends one of ours, that one's."""
+    names = [kind.__name__ for kind in type(config).__mro__]
+    return next((name for name in names if name in ACTIONS), names[0])
+
+
 def require_actions(space: Space, algorithm: str) -> None:
     """Refuse (ValueError) an action space the algorithm cannot act in, naming those that can."""
     if isinstance(space, ACTIONS[algorithm]):

@@ -10,6 +10,7 @@ import pytest
 from gymnasium.spaces import Box, Dict, Discrete, Graph, MultiBinary, MultiDiscrete, Text, Tuple
 
 from actorrl.rl.dqn import DQNConfig
+from actorrl.rl.ppo import PPOConfig
 from actorrl.rl.qlearning import QLearningConfig
 from actorrl.rl.spaces import Encoder, as_action
 
@@ -89,3 +90,22 @@ def test_continuous_actions_are_refused_naming_the_space_and_what_fits(config):
 def test_tabular_learning_refuses_what_it_cannot_number():
     with pytest.raises(ValueError, match=r"this environment has Tuple.*algorithms that fit: DQNConfig"):
         QLearningConfig().build(Tuple((Discrete(2), Discrete(2))), Discrete(2), 0)
+
+
+@each_space
+def test_a_batch_is_every_observation_encoded(space):
+    encode, observations = Encoder(space), [space.sample() for _ in range(3)]
+    batch = encode.batch(observations)
+    assert batch.dtype == encode(observations[0]).dtype
+    assert np.array_equal(batch, [encode(observation) for observation in observations])
+
+
+class Extended(PPOConfig):
+    """A user's variant of an algorithm."""
+
+
+def test_a_class_that_extends_a_config_acts_in_the_spaces_of_that_config():
+    space = Box(-1, 1, (3,))
+    assert Extended().build(space, Discrete(2), 0).policy is not None
+    with pytest.raises(ValueError, match="PPOConfig acts in"):
+        Extended().build(space, MultiBinary(2), 0)
