@@ -58,9 +58,9 @@ $(BIN)/python:
 
 $(VENV)/.ready: $(SETUP) | $(BIN)/python
 	@echo "installing actorrl and what it needs into $(VENV), a minute or two the first time"
-	$(PIP) -e '.[cli,test]'
+	$(PIP) -e '.[cli,test,tune]'
 	@touch $@
 
 $(VENV)/.ready-dev: $(VENV)/.ready
-	$(PIP) -e '.[cli,test,dev,notebooks]'
+	$(PIP) -e '.[cli,test,tune,dev,notebooks]'
 	@touch $@

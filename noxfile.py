@@ -15,7 +15,7 @@ nox.options.error_on_missing_interpreters = False
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
     """The whole suite."""
-    session.install("-c", "constraints.txt", "-e", ".[cli,test]")
+    session.install("-c", "constraints.txt", "-e", ".[cli,test,tune]")
     session.run("python", "-m", "pytest", *session.posargs)
 
 

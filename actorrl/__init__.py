@@ -22,6 +22,7 @@ Where to look first:
     train something                 train, resume, load, Run                docs/agents.md, docs/environments.md
     use what was trained            sweep                                   docs/using.md
     look at a run                   Run.plot, Run.explain; plot, report     docs/watching.md
+    find good settings              tune                                    docs/tuning.md
     choose who talks to whom        Central, SharedReplay, Dataflow         docs/arrangements.md
     choose an algorithm             DQNConfig, SACConfig, TD3Config, PPOConfig, A2CConfig, ImpalaConfig, ...
     write a loop of your own        StepAgent, PerStep, Explorer, Parts
@@ -75,7 +76,7 @@ if TYPE_CHECKING:
         StepAgent,
         TD3Config,
     )
-    from actorrl.training import Central, Dataflow, Run, SharedReplay, load, resume, sweep, train
+    from actorrl.training import Central, Dataflow, Run, SharedReplay, load, resume, sweep, train, tune
 
 __all__ = [
     "A2CConfig",
@@ -117,13 +118,14 @@ __all__ = [
     "stop",
     "sweep",
     "train",
+    "tune",
     "wait",
     "watch",
 ]
 
 # Who owns the names that are not the runtime's.
 _RL = {"Explorer", "Parts", "PerStep", "StepAgent", *(name for name in __all__ if name.endswith("Config"))}
-_TRAINING = {"Central", "Dataflow", "Run", "SharedReplay", "load", "resume", "sweep", "train"}
+_TRAINING = {"Central", "Dataflow", "Run", "SharedReplay", "load", "resume", "sweep", "train", "tune"}
 
 
 def __getattr__(name: str) -> Any:

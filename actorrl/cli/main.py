@@ -6,6 +6,7 @@
     actorrl plot RUN_DIR... [--out FILE.png] [--metric COLUMN] [--against steps|seconds]
     actorrl report RUN_DIR [--out FILE.html] [--which best|final] [--no-episode] [--trust]
     actorrl sweep RUN_DIR --env.KEY VALUES ... [--episodes 200] [--jobs N] [--which best|final]
+    actorrl tune PRESET|FILE.yaml [--trials 50] [--jobs 2] [--search FILE.yaml] [--steps N] [--any.key value ...]
     actorrl list
     actorrl show PRESET
 
@@ -28,7 +29,7 @@ from actorrl.cli.parser import parsed as _parsed
 if TYPE_CHECKING:
     from actorrl.training.entry import Prepared
 
-COMMANDS = ("train", "evaluate", "resume", "plot", "report", "sweep", "list", "show")
+COMMANDS = ("train", "evaluate", "resume", "plot", "report", "sweep", "tune", "list", "show")
 EXPECTED = (ValueError, TypeError, LookupError, OSError, NotImplementedError, ImportError)
 INTERRUPTED = 130
 
@@ -71,6 +72,7 @@ def _dispatch(arguments: list[str]) -> int:
         "evaluate": evaluate,
         "sweep": sweep,
         "resume": resume,
+        "tune": tune,
         "list": list_presets,
         "show": show,
         "plot": plot,
@@ -166,6 +168,13 @@ def sweep(arguments: list[str]) -> int:
     from actorrl.cli import sweep
 
     return sweep.sweep(arguments)
+
+
+def tune(arguments: list[str]) -> int:
+    """`actorrl tune`: find good settings by many trials."""
+    from actorrl.cli import tune
+
+    return tune.tune(arguments)
 
 
 def list_presets(arguments: list[str]) -> int:

@@ -10,6 +10,7 @@
     roles           an agent's role, in slices; InlineRef                remote_lanes: lanes to environment actors
     runner          keeps the roles busy, writes down what happens       selection, evaluation: which snapshot is best
     run             Run and load                                         run_directory, checkpoints, arrays_file, curve
+    tuning          tune(...): many trials, Optuna chooses the values    judge, candidate, search_space, tuning_results
     sweeping        sweep(...): a trained agent over a grid              grids, sweep_results: what it reads and finds
     resuming        resume(...): go on from the last checkpoint          saving: that checkpoint; interrupts: Ctrl-C
     callbacks, stopping   who is told what happens, when to end          weights: begin with another run's (--from)
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from actorrl.training.resuming import resume
     from actorrl.training.run import Run, load
     from actorrl.training.sweeping import sweep
+    from actorrl.training.tuning import tune
 
 __all__ = [
     "Central",
@@ -43,6 +45,7 @@ __all__ = [
     "resume",
     "sweep",
     "train",
+    "tune",
 ]
 
 _HOMES = {
@@ -55,6 +58,7 @@ _HOMES = {
     "load": "run",
     "resume": "resuming",
     "sweep": "sweeping",
+    "tune": "tuning",
     "train": "entry",
 }
 EXTRA = {"rich", "yaml", "matplotlib", "tensorboard"}
@@ -64,7 +68,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'actorrl.training' has no attribute {name!r}")
     module = f"actorrl.training.{_HOMES[name]}"
-    if name in ("train", "load", "resume", "Run", "sweep"):
+    if name in ("train", "load", "resume", "Run", "sweep", "tune"):
         require_extra()
     value = getattr(importlib.import_module(module), name)
     globals()[name] = value

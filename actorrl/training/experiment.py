@@ -97,6 +97,7 @@ class Experiment:
     def from_tree(cls, tree: Mapping[str, Any], name: str) -> Experiment:
         """From what a YAML file holds. ValueError for unknown names and values that do not fit."""
         tree = {str(key).replace("-", "_"): value for key, value in tree.items()}
+        tree.pop("search", None)  # for `tune`
         for key in tree:
             if key not in KEYS:
                 raise ValueError(f"{key} is not known{did_you_mean(key, KEYS)}")

@@ -15,7 +15,7 @@ FOLDER = Path(__file__).parent
 
 def names() -> list[str]:
     """The presets there are."""
-    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+    return sorted(path.stem for path in FOLDER.glob("*.yaml") if not path.stem.endswith(".search"))
 
 
 def text(name: str) -> str:

@@ -1,0 +1,176 @@
+"""What `tune` may vary, and how far: read from YAML, checked against the experiment before a trial starts.
+
+    agent.learning_rate: {low: 0.0001, high: 0.01, log: true}     a number; a whole one where both ends are
+    agent.n_steps: {low: 16, high: 128, step: 16}
+    agent.hidden_sizes: [[64, 64], [128, 128]]                    one of these
+
+It stands in the file itself under `search`, in a file of its own, or beside the presets.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from actorrl.training.experiment import ALGORITHMS, Experiment, read_overrides
+from actorrl.training.names import did_you_mean
+from actorrl.training.presets import FOLDER
+
+FIELDS = ("low", "high", "log", "step", "choices")
+COMPANIES = 64
+"""Random points among which a value must fit at least once."""
+
+
+@dataclass(frozen=True)
+class Axis:
+    """The values that one key may take: from `low` to `high`, or one of `choices`."""
+
+    key: str
+    low: float | int = 0
+    high: float | int = 0
+    log: bool = False
+    step: float | int | None = None
+    choices: tuple[Any, ...] = ()
+
+    @classmethod
+    def of(cls, key: str, said: Any) -> Axis:
+        """From what YAML says. ValueError, naming the key, where that is no range and no list."""
+        if isinstance(said, (list, tuple)):
+            said = {"choices": said}
+        if not isinstance(said, Mapping):
+            raise ValueError(f"search: {key} must be a list, or low and high, found {said!r}")
+        for field in said:
+            if field not in FIELDS:
+                raise ValueError(f"search: {key}.{field} is not known{did_you_mean(str(field), FIELDS)}")
+        if "choices" in said:
+            if not isinstance(said["choices"], (list, tuple)) or not said["choices"] or len(said) > 1:
+                raise ValueError(f"search: {key}.choices must be a list of values, and alone, found {dict(said)!r}")
+            return cls(key, choices=tuple(said["choices"]))
+        numbers = {name: _number(f"{key}.{name}", said.get(name)) for name in ("low", "high")}
+        step = None if said.get("step") is None else _number(f"{key}.step", said["step"])
+        axis = cls(key, numbers["low"], numbers["high"], bool(said.get("log", False)), step)
+        axis._check()
+        return axis
+
+    def _check(self) -> None:
+        if not self.low < self.high:
+            raise ValueError(f"search: {self.key}: low must be less than high, found {self.low} and {self.high}")
+        if self.log and self.low <= 0:
+            raise ValueError(f"search: {self.key}: a logarithm needs low above 0, found {self.low}")
+        if self.step is not None and (self.step <= 0 or self.log):
+            raise ValueError(f"search: {self.key}: step must be above 0, and not beside log, found {self.step}")
+
+    @property
+    def whole(self) -> bool:
+        """Whether its values are whole numbers."""
+        return all(isinstance(number, int) for number in (self.low, self.high, self.step or 0))
+
+    @property
+    def extremes(self) -> tuple[Any, ...]:
+        """The values that tell whether all fit: both ends, or every choice."""
+        return self.choices or (self.low, self.high)
+
+    def suggest(self, trial: Any) -> Any:
+        """A value from an Optuna trial."""
+        if self.choices:
+            labels = {_label(choice): choice for choice in self.choices}
+            return labels[trial.suggest_categorical(self.key, list(labels))]
+        if self.whole:
+            return trial.suggest_int(self.key, self.low, self.high, step=self.step or 1, log=self.log)
+        return trial.suggest_float(self.key, self.low, self.high, step=self.step, log=self.log)
+
+    def draw(self, rng: random.Random) -> Any:
+        """Any value, for checks."""
+        return rng.choice(self.extremes)
+
+
+def _label(choice: Any) -> Any:
+    """A choice as Optuna can store it: lists as text."""
+    return choice if choice is None or isinstance(choice, (bool, int, float, str)) else json.dumps(choice)
+
+
+def _number(what: str, value: Any) -> int | float:
+    try:
+        if isinstance(value, bool) or value is None:
+            raise ValueError
+        return value if isinstance(value, (int, float)) else float(value)  # YAML reads 1e-4 as text
+    except (TypeError, ValueError):
+        raise ValueError(f"search: {what} must be a number, found {value!r}") from None
+
+
+def space_of(said: Any) -> list[Axis]:
+    """The axes of a mapping {dotted key: range or list}. ValueError for what is none."""
+    if not isinstance(said, Mapping) or not said:
+        raise ValueError(f"a search space holds keys and their ranges (agent.gamma: [0.98, 0.99]), found {said!r}")
+    return [Axis.of(str(key).replace("-", "_"), values) for key, values in said.items()]
+
+
+def find_space(tree: Mapping[str, Any], name: str, file: str | Path | None = None) -> dict[str, Any]:
+    """The search space of an experiment, as YAML holds it: of the file given, under its own `search`, beside the
+    preset, or of its algorithm.
+
+    Raises:
+        FileNotFoundError: the file given is not there. ValueError: there is none.
+    """
+    if file is not None:
+        path = Path(file)
+        if not path.is_file():
+            raise FileNotFoundError(f"there is no file {path}")
+        return _read(path)
+    if tree.get("search"):
+        return tree["search"]
+    agent = tree.get("agent")
+    algorithm = str(agent.get("name") if isinstance(agent, Mapping) else agent).lower()
+    for known in (name, algorithm):
+        path = FOLDER / f"{known}.search.yaml"
+        if path.is_file():
+            return _read(path)
+    raise ValueError(
+        f"there is no search space for {name}: put one into the file under `search`, or give it, --search FILE.yaml; "
+        f"there are some for {', '.join(sorted(ALGORITHMS))}"
+    )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} is not YAML: {error}") from error
+
+
+def check_space(space: list[Axis], tree: dict[str, Any], name: str) -> None:
+    """Refuse (ValueError) keys that the experiment does not have, and ends and choices that never fit.
+
+    A value may need others beside it (a small batch for few steps): it is refused only if it fits with none.
+    """
+    rng = random.Random(0)
+
+    def tried(values: Mapping[str, Any]) -> None:
+        Experiment.from_tree(read_overrides(tree, values), name).checked()
+
+    for axis in space:
+        if axis.key == "seed":
+            raise ValueError("search: seed is no setting to be tuned; --seed is that of the study")
+        for value in axis.extremes:
+            companies = [{a.key: a.draw(rng) for a in space} for _ in range(COMPANIES)]
+            _first_fit(tried, [{**company, axis.key: value} for company in companies], axis.key)
+
+
+def _first_fit(tried: Callable[[Mapping[str, Any]], None], points: list[dict[str, Any]], key: str) -> None:
+    first: ValueError | TypeError | None = None
+    for point in points:
+        try:
+            tried(point)
+            return
+        except (ValueError, TypeError) as error:
+            first = first or error
+            if "is not known" in str(error) and key.rpartition(".")[2] in str(error):
+                break
+    assert first is not None
+    raise ValueError(f"search: {key}: {first}") from first

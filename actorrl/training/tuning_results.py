@@ -1,0 +1,140 @@
+"""What a study found: its trials, the best of them, a YAML file that trains it, and a picture. `tune` returns it."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import yaml
+
+from actorrl.training import curve
+from actorrl.training.judge import Row
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+PANELS = 4
+"""Panels of settings in a row."""
+PRUNED = "#b9bec6"
+
+
+class Tuning:
+    """The trials of a study.
+
+    Attributes:
+        directory: of the study.
+        keys: the settings that were varied, as dotted keys.
+        rows: the trials that ended: `.number`, `.values`, `.state`, `.value`, `.reports`, `.attributes`.
+    """
+
+    def __init__(self, directory: Path, keys: Sequence[str], rows: Sequence[Row], name: str) -> None:
+        self.directory, self.keys, self.rows, self.name = directory, list(keys), list(rows), name
+
+    @property
+    def best(self) -> Row | None:
+        """The trial with the highest mean return; of equals the one that needed the fewest steps. None before any."""
+        done = [row for row in self.rows if row.state == "complete"]
+        return max(done, key=lambda row: (row.value, -row.attributes["steps"]), default=None)
+
+    @property
+    def best_values(self) -> dict[str, Any]:
+        """Its settings: {dotted key: value}."""
+        return dict(self.best.values) if self.best else {}
+
+    @property
+    def best_run(self) -> Path | None:
+        """Its run directory."""
+        return self.directory / "trials" / f"{self.best.number:04d}" if self.best else None
+
+    def save(self, tree_of: Callable[[Mapping[str, Any]], dict[str, Any]]) -> None:
+        """Write trials.csv, and best.yaml and tuning.png as soon as a trial ended well.
+
+        Args:
+            tree_of: makes the experiment, as YAML holds it, of a trial's values.
+        """
+        with (self.directory / "trials.csv").open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(["trial", "state", "value", "steps", "seconds", *self.keys, "why"])
+            for row in self.rows:
+                about = [row.attributes.get(key, "") for key in ("steps", "seconds")]
+                value = "" if row.value is None else f"{row.value:.7g}"
+                values = [row.values[key] for key in self.keys]
+                writer.writerow([row.number, row.state, value, *about, *values, row.attributes.get("why", "")])
+        best = self.best
+        if best is None:
+            return
+        head = (
+            f"# Trial {best.number} of {len(self.rows)}: mean return {best.value:.1f} from `best`, after "
+            f"{best.attributes['steps']:,} steps.\n# Train it: actorrl train {self.directory / 'best.yaml'}\n"
+        )
+        tree = yaml.safe_dump(tree_of(best.values), sort_keys=False, allow_unicode=True)
+        (self.directory / "best.yaml").write_text(head + tree)
+        curve.save(self.draw(), self.directory / "tuning.png")
+
+    def draw(self) -> Figure:
+        """The trials in their order, and below the value over each setting."""
+        from matplotlib.figure import Figure
+
+        lines = math.ceil(len(self.keys) / PANELS)
+        figure = Figure(figsize=(9, 3.6 + 2.4 * lines), dpi=150, layout="constrained")
+        grid = figure.add_gridspec(1 + lines, PANELS, height_ratios=[1.5, *[1.0] * lines])
+        top = figure.add_subplot(grid[0, :])
+        self._history(top)
+        count = {state: sum(row.state == state for row in self.rows) for state in ("complete", "pruned", "failed")}
+        said = f"{count['complete']} trials to the end, {count['pruned']} stopped early, {count['failed']} failed"
+        curve.dress(top, f"Tuning {self.name}", said, "trial")
+        top.set_ylabel("mean return", color="#444444")
+        for i, key in enumerate(self.keys):
+            axes = figure.add_subplot(grid[1 + i // PANELS, i % PANELS])
+            self._setting(axes, key)
+        return figure
+
+    def _history(self, axes: Any) -> None:
+        done = [row for row in self.rows if row.state == "complete"]
+        cut = [row for row in self.rows if row.state == "pruned" and row.value is not None]
+        axes.plot([r.number for r in cut], [r.value for r in cut], "x", color=PRUNED, label="stopped early")
+        axes.plot([r.number for r in done], [r.value for r in done], "o", color=curve.FAINT, label="to the end")
+        if done:
+            so_far = np.maximum.accumulate([row.value or 0.0 for row in done])
+            axes.step([r.number for r in done], so_far, where="post", color=curve.INK, linewidth=2, label="best so far")
+        if self.best:
+            axes.plot([self.best.number], [self.best.value], "*", color=curve.BEST, markersize=15, label="best",
+                      markeredgecolor="white", zorder=5)  # fmt: skip
+
+    def _setting(self, axes: Any, key: str) -> None:
+        from matplotlib.ticker import NullFormatter
+
+        rows = [row for row in self.rows if row.value is not None and row.state != "failed"]
+        labels: list[str] = []
+        values = [row.values[key] for row in rows]
+        numbers = all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values)
+        if not numbers:
+            labels = sorted({str(value) for value in values})
+            values = [labels.index(str(value)) for value in values]
+        for row, x in zip(rows, values, strict=True):
+            whole = row.state == "complete"
+            axes.plot([x], [row.value], "o" if whole else "x", color=curve.FAINT if whole else PRUNED, markersize=4)
+            if row is self.best:
+                axes.plot([x], [row.value], "*", color=curve.BEST, markersize=11, markeredgecolor="white", zorder=5)
+        if labels:
+            axes.set_xticks(range(len(labels)), labels, fontsize=7, rotation=20)
+            axes.margins(x=0.2)
+        elif values and min(values) > 0 and max(values) / min(values) >= 10:
+            axes.set_xscale("log")
+            axes.xaxis.set_minor_formatter(NullFormatter())
+            axes.tick_params(which="minor", length=0)
+        axes.set_title(key.removeprefix("agent."), fontsize=9, loc="left", color="#444444")
+        axes.grid(True, color=curve.GRID, linewidth=0.6)
+        axes.set_axisbelow(True)
+        axes.tick_params(colors="#666666", length=0, labelsize=7)
+        for side in ("top", "right", "left"):
+            axes.spines[side].set_visible(False)
+        axes.spines["bottom"].set_color("#bbbbbb")
+
+    def __repr__(self) -> str:
+        said = f"best {self.best.value:.1f}, trial {self.best.number}" if self.best else "none ended well"
+        return f"<Tuning {self.directory}: {len(self.rows)} trials, {said}>"

@@ -1,0 +1,188 @@
+"""Tuning: the judge and its file, trials as actors, a study that goes on, and what is left of it."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from actorrl import load, train, tune
+from actorrl.actor.engine import active
+from actorrl.cli.main import main
+from actorrl.training import tuning
+from actorrl.training.search_space import space_of
+from actorrl.training.tuning_results import Tuning
+
+pytest.importorskip("optuna", reason="the extra `tune` is not installed")
+
+from actorrl.training.judge import Judge, Row
+
+TREE: dict[str, Any] = {
+    "env": "CartPole-v1",
+    "agent": {"name": "qlearning", "low": [-2.4, -3, -0.2, -3], "high": [2.4, 3, 0.2, 3]},
+    "steps": 400,
+    "evaluation": {"every": 100, "episodes": 2, "confirm": 3},
+}
+SEARCH = {"agent.learning_rate": {"low": 0.01, "high": 1.0, "log": True}, "agent.bins": [4, 8]}
+SPACE = space_of(SEARCH)
+
+
+def judge(path: str = "study.journal", **more) -> Judge:
+    return Judge(path, SPACE, 7, 10, **more)
+
+
+def end(one: Judge, value: float, reports=()) -> None:
+    number = one.ask().number
+    for evaluation, said in enumerate(reports, 1):
+        one.report(number, evaluation, said)
+    one.tell(number, "complete", value, steps=400, seconds=1.0)
+
+
+@pytest.mark.slow
+def test_a_study_goes_on_with_what_was_interrupted_and_draws_as_if_it_had_not_been():
+    first, other = judge(), judge("other.journal")
+    for one in (first, other):
+        end(one, 3.0)
+    lost = first.ask()
+
+    again = judge()
+
+    assert tuple(again.begin()) == (1, 1)
+    assert again.ask().values == lost.values == other.ask().values
+    assert [row.value for row in again.rows()] == [3.0], "what was interrupted is no trial"
+    assert set(lost.values) == {"agent.learning_rate", "agent.bins"} and lost.values["agent.bins"] in (4, 8)
+
+
+@pytest.mark.slow
+def test_a_trial_worse_than_the_median_is_stopped_after_the_first_fifth_and_never_where_nobody_wants_it():
+    one, patient = judge(), judge("patient.journal", prune=False)
+    for each in (one, patient):
+        for value in (10.0, 11.0, 12.0, 13.0):
+            end(each, value, [value] * 10)
+    bad, good, waited = one.ask().number, one.ask().number, patient.ask().number
+
+    assert [one.report(bad, evaluation, 1.0) for evaluation in (1, 2, 3)] == [False, False, True]
+    assert not any(one.report(good, evaluation, 12.5) for evaluation in range(1, 11))
+    assert not any(patient.report(waited, evaluation, 1.0) for evaluation in range(1, 11))
+
+    one.tell(bad, "pruned", None, steps=30)
+    assert one.rows()[-1].state == "pruned" and one.rows()[-1].reports == {1: 1.0, 2: 1.0, 3: 1.0}
+
+
+@pytest.mark.slow
+def test_trials_are_run_directories_and_the_same_call_goes_on():
+    said: list[str] = []
+
+    result = tune(TREE, trials=3, jobs=2, search=SEARCH, directory="study", say=said.append)
+
+    assert len(said) == 3 and all("mean return" in line or "stopped" in line for line in said)
+    best = result.best
+    assert best is not None and best.value == max(row.value for row in result.rows if row.state == "complete")
+    run = load(result.best_run)
+    assert run.config["agent"]["learning_rate"] == best.values["agent.learning_rate"]
+    assert "evaluation" in (result.best_run / "output.txt").read_text()
+    assert active.engine is None
+
+    more = tune(TREE, trials=5, search=SEARCH, directory="study", say=said.append)
+
+    assert said[3] == "goes on after 3 trials" and len(said) == 6
+    assert [row.number for row in more.rows] == [0, 1, 2, 3, 4]
+    assert more.rows[:3] == sorted(result.rows, key=lambda row: row.number)
+    with Path("study/trials.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["trial"] for row in rows] == ["0", "1", "2", "3", "4"]
+    assert Path("study/tuning.png").read_bytes().startswith(b"\x89PNG")
+
+    assert tune(TREE, trials=5, search=SEARCH, directory="study").rows == more.rows, "nothing is left to do"
+    with pytest.raises(ValueError, match=r"holds another study: there agent.gamma is not given, here it is 0.5"):
+        tune({**TREE, "agent": {**TREE["agent"], "gamma": 0.5}}, trials=5, search=SEARCH, directory="study")
+
+    again = train("study/best.yaml", run_dir="again")
+    tried = load(more.best_run)
+    assert list(again.metrics["episode_return"]) == pytest.approx(list(tried.metrics["episode_return"]), nan_ok=True)
+
+
+@pytest.mark.slow
+def test_ctrl_c_leaves_a_study_that_goes_on_and_no_process(tmp_path: Path):
+    Path("slow.yaml").write_text(yaml.safe_dump({**TREE, "steps": 200_000, "search": SEARCH}))
+    command = [sys.executable, "-m", "actorrl", "tune", "slow.yaml", "--trials", "9", "--jobs", "2", "--study", "study"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True)
+    assert process.stderr is not None
+    while not list(Path("study/trials").glob("*/metrics.csv")):
+        assert process.poll() is None, process.stderr.read()
+
+    os.killpg(process.pid, signal.SIGINT)
+    said = process.stderr.read()
+
+    assert process.wait(30) == 130
+    assert "interrupted; the same command goes on" in said and "Traceback" not in said
+    study = tuning.study_of("slow.yaml", None, None, 0, "study")
+    assert Judge(str(study.journal), study.space, 0, 10).begin().lost >= 1
+
+
+@pytest.mark.slow
+def test_trials_that_all_fail_end_the_study_with_the_reason():
+    continuous = {**TREE, "env": "Pendulum-v1", "agent": {"name": "dqn"}}
+
+    with pytest.raises(RuntimeError, match=r"the first 5 trials failed, the last one so: ValueError: .*DQNConfig"):
+        tune(continuous, trials=9, search={"agent.gamma": {"low": 0.9, "high": 0.99}}, directory="study")
+
+    with Path("study/trials.csv").open() as file:
+        assert [row["state"] for row in csv.DictReader(file)] == ["failed"] * 5
+
+
+def rows(values: list[float | None], steps: list[int] | None = None) -> list[Row]:
+    return [
+        Row(i, {"agent.gamma": 0.9 + i / 100, "agent.bins": [4, i]}, "pruned" if value is None else "complete",
+            value if value is not None else 1.0, {}, {"steps": (steps or [9] * 9)[i]})
+        for i, value in enumerate(values)
+    ]  # fmt: skip
+
+
+def test_of_equal_trials_the_one_that_needed_the_fewest_steps_is_the_best():
+    assert Tuning(Path(), ["agent.gamma"], rows([1.0, 5.0, 5.0, None], [9, 9, 4, 1]), "x").best.number == 2
+    assert Tuning(Path(), ["agent.gamma"], rows([None]), "x").best is None
+
+
+def test_the_picture_has_a_panel_per_setting():
+    figure = Tuning(Path(), ["agent.gamma", "agent.bins"], rows([1.0, None, 3.0]), "x").draw()
+
+    assert [axes.get_title(loc="left") for axes in figure.axes[1:]] == ["gamma", "bins"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["cartpol"], "did you mean 'cartpole'"),
+        (["cartpole", "--trials", "0"], "trials must be at least 1"),
+        (["cartpole", "--jobs", "0"], "jobs must be at least 1"),
+        (["cartpole", "--agent.gama", "1"], "did you mean 'agent.gamma'"),
+        (["cartpole", "--env", "CartPoule-v1"], "CartPoule-v1"),
+        (["cartpole", "--search", "nothing.yaml"], "there is no file nothing.yaml"),
+        (["cartpole", "--trails", "5"], "trails is not known"),
+    ],
+)
+def test_misuse_of_tune_is_one_clear_line_and_nothing_is_made(arguments, said, capfd):
+    assert main(["tune", *arguments]) == 2
+
+    out, err = capfd.readouterr()
+    assert out == "" and said in err.splitlines()[-1] and err.splitlines()[-1].startswith("actorrl: ")
+    assert not Path("runs").exists()
+
+
+def test_without_optuna_the_extra_is_named(monkeypatch):
+    import importlib.util
+
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "optuna" else found(name))
+
+    with pytest.raises(ImportError, match=r"pip install 'actorrl\[tune\]'"):
+        tune("cartpole")
