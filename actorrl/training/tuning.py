@@ -27,12 +27,12 @@ import yaml
 
 from actorrl.actor import ActorRef, Future, fetch, kill, startat, stop, wait
 from actorrl.errors import ActorDied
+from actorrl.training.candidate import Candidate, Outcome
 from actorrl.training.environment_source import EnvironmentSource
 from actorrl.training.experiment import Experiment, read_overrides
 from actorrl.training.judge import Judge, Proposal, Row, require_optuna
 from actorrl.training.presets import find
 from actorrl.training.search_space import Axis, check_space, find_space, space_of
-from actorrl.training.candidate import Candidate, Outcome
 from actorrl.training.tuning_results import Tuning
 from actorrl.training.wiring import running_system
 
