@@ -77,30 +77,23 @@ def wired_dataflow(
     arrangement: Dataflow, recipe: Recipe, source: EnvironmentSource, marks: Marks, *, inline: bool
 ) -> Iterator[Flow]:
     """What the Runner drives, in a system that runs. The actors are stopped when the block ends."""
-    n, k = arrangement.explorers, arrangement.environments_per_explorer
-    seeds, makers = environment_seeds(recipe.seed, n * k), source.makers(n * k)
-    parts = recipe.build()
-    length, prioritized = round_length(parts, arrangement), bool(getattr(recipe.agent, "prioritized", False))
     actors: list[ActorRef[Any]] = []
     files = tempfile.mkdtemp(prefix="actorrl-")
     try:
-        server = None if is_streamed(parts) else startat(None, ReplayServer, cast(ReplayTable, parts.table))
+        parts = recipe.build()
+        server = started_table(recipe, parts)
         actors += [] if server is None else [server]
-        table = None if server is None else RemoteTable(server, prioritized=prioritized, agent=n, adds=False)
+        prioritized = bool(getattr(recipe.agent, "prioritized", False))
+        table = None if server is None else RemoteTable(server, prioritized=prioritized, agent=-1, adds=False)
         told = trainer_recipe(recipe, arrangement)
         trainers = started_trainers(arrangement, told, marks, table, files, inline=inline)
         actors += trainers
         explorers: list[ActorRef[ExplorerRole]] = []
-        for e in range(n):
-            mine = slice(e * k, (e + 1) * k)
-            limit = marks.total // (n * k) * k + k * (e < marks.total // k % n)
-            if e == n - 1:
-                limit += marks.total % k
-            sink = None if server is None else RemoteTable(server, agent=e)
-            spawn = startat(None, **RESTARTED)(ExplorerRole)
-            own = explorer_recipe(recipe, arrangement, e)
-            trainer = trainers[e % len(trainers)]
-            explorers.append(spawn(own, makers[mine], seeds[mine], e, trainer, length, limit, sink))
+        length = round_length(parts, arrangement)
+        for one in explorer_arguments(arrangement, recipe, source, marks, length):
+            sink = None if server is None else RemoteTable(server, agent=one["number"])
+            trainer = trainers[one["number"] % len(trainers)]
+            explorers.append(startat(None, **RESTARTED)(ExplorerRole)(**one, trainer=trainer, table=sink))
             actors.append(explorers[-1])
         yield Flow(trainers, explorers, arrangement, inline=inline)
     except BaseException:
@@ -115,6 +108,36 @@ def wired_dataflow(
         stop(trainer)
     if server is not None:
         stop(server)
+
+
+def started_table(recipe: Recipe, parts: Parts) -> ActorRef[ReplayServer] | None:
+    """The replay table as an actor; None where the trainer has a stream of its own."""
+    if is_streamed(parts):
+        return None
+    rows = cast(ReplayTable, parts.table)
+    if recipe.saved is not None and recipe.saved.table is not None:
+        rows.load_state_dict(recipe.saved.table)
+    return startat(None, ReplayServer, rows)
+
+
+def explorer_arguments(
+    arrangement: Dataflow, recipe: Recipe, source: EnvironmentSource, marks: Marks, length: int
+) -> Iterator[dict[str, Any]]:
+    """What each explorer is made of, but for whom it talks to. The steps of all are dealt out in whole vectors."""
+    n, k = arrangement.explorers, arrangement.environments_per_explorer
+    seeds, makers = environment_seeds(recipe.seed, n * k), source.makers(n * k)
+    vectors, left = divmod(marks.total, k)
+    for e in range(n):
+        mine = slice(e * k, (e + 1) * k)
+        yield {
+            "recipe": explorer_recipe(recipe, arrangement, e),
+            "makers": makers[mine],
+            "seeds": seeds[mine],
+            "number": e,
+            "length": length,
+            "limit": k * (vectors // n + (e < vectors % n)) + left * (e == n - 1),
+            "reset": -(-marks.reset // (length * n * k)),  # in whole rounds
+        }
 
 
 def started_trainers(

@@ -17,7 +17,7 @@ from typing import Any
 
 import gymnasium
 
-from actorrl.actor import current
+from actorrl.actor import current, seeds
 from actorrl.rl.environments import LocalEnvironments
 from actorrl.rl.explorer import SLICE_SECONDS, Explorer
 from actorrl.rl.lanes import InlineLanes
@@ -27,7 +27,7 @@ from actorrl.rl.stopwatch import Stopwatch
 from actorrl.rl.tracks import Episode
 from actorrl.rl.windows import NStepWindow
 from actorrl.training.copies import OwnRandomness
-from actorrl.training.roles import Recipe
+from actorrl.training.roles import Recipe, after
 from actorrl.training.rounds import Leave, Parameters, Round
 
 __all__ = ["ExplorerRole"]
@@ -43,6 +43,7 @@ class ExplorerRole:
         trainer: gets `add(number, Round)`.
         length: steps of each environment per round.
         limit: environment steps in all.
+        reset: rounds from one reset of all environments to the next, where a checkpoint can be exact; 0 for none.
         table: where rows go, for agents that learn from a replay buffer; what they learn from goes to the trainer
             where None.
     """
@@ -56,16 +57,18 @@ class ExplorerRole:
         trainer: Any,
         length: int,
         limit: int,
+        reset: int = 0,
         table: Any = None,
     ) -> None:
         self._randomness = OwnRandomness(sequence(recipe.seed, EXPLORER, number))
         self._recipe, self._number, self._trainer, self._limit = recipe, number, trainer, limit
         self._seeds, self._table = list(seeds), table
         self._round = length * len(makers)
+        self._every = reset * self._round or limit  # steps from one reset to the next
         self._fragments: list[Any] = []
         self._episodes: list[Episode] = []
         self._sent = self._until = self._done = 0  # rounds, rounds, and steps of the round so far
-        self._version = 0
+        self._version = self._next_reset = 0
         self._over = self._called = False
         self._failure: Exception | None = None
         self._newest: Parameters | None = None
@@ -84,25 +87,30 @@ class ExplorerRole:
 
     def begin(self, crashes: int, leave: Leave) -> None:
         """Start; after so many crashes with other seeds than those that led to the last one."""
-        seeds, seed = self._seeds, self._recipe.seed
+        first, seed = self._seeds, self._recipe.seed
         if crashes:
-            seeds, seed = [seed_after(one, crashes) for one in seeds], seed_after(seed, crashes)
+            first, seed = [seed_after(one, crashes) for one in first], seed_after(seed, crashes)
         self._sent = leave.rounds
         with self._kept(), self._randomness:
             parts = self._recipe.build()
             streamed = self._table is None
             window = parts.table.window if streamed else NStepWindow(parts.n_steps, parts.gamma)  # type: ignore[attr-defined]
-            lanes = InlineLanes([self._environments], seeds)
-            self._explorer = Explorer(
+            lanes = InlineLanes([self._environments], first)
+            explorer = Explorer(
                 lanes,
                 parts.policy,
                 self if streamed else self._table,
                 self,
                 seed=generator(seed, EXPLORER, self._number),
                 window=window,
-                limit=max(1, self._limit - leave.rounds * self._round),
             )
-            self._explorer.clock = self._clock
+            explorer.clock, self._explorer = self._clock, explorer
+            if leave.steps:
+                state = explorer.state_dict() if leave.state is None else leave.state["explorer"]
+                explorer.load_state_dict({**state, "steps": leave.steps})
+            self._next_reset = after(leave.steps, self._every)
+        if leave.state is not None:
+            self._randomness.load_state_dict(leave.state["randomness"])
         self.take(leave.parameters, leave.until)
 
     def take(self, parameters: Parameters | None, until: int) -> None:
@@ -165,22 +173,30 @@ class ExplorerRole:
         deadline = time.perf_counter() + SLICE_SECONDS
         if not self._done and self._newest is not None:
             self._version = self._newest.version
+        explorer.limit = min(self._next_reset, self._limit)  # no step is begun that a reset would break off
         while time.perf_counter() < deadline:
             progress = explorer.advance(self._round - self._done)
             self._done += progress.steps
             self._episodes += progress.episodes
-            self._over = explorer.steps >= (explorer.limit or 0)
+            self._over = explorer.steps >= self._limit
             if self._done >= self._round or self._over:
-                self._send()
+                self._send(explorer)
                 return
 
-    def _send(self) -> None:
+    def _send(self, explorer: Explorer) -> None:
+        state = self._begun_again(explorer) if self._over or explorer.steps >= self._next_reset else None
         if self._table is not None:
             self._table.flush()
         times = self._clock.take()
         done = self._done, self._over, self._version, () if times is None else (times,)
-        whole = Round(self._sent, self._fragments, self._episodes, *done)
+        whole = Round(self._sent, self._fragments, self._episodes, *done, state)
         self._fragments, self._episodes, self._done = [], [], 0
         self._sent += 1
         self._trainer.add.tell(self._number, whole)
         self._clock.mark("sending")
+
+    def _begun_again(self, explorer: Explorer) -> dict[str, Any]:
+        """End every episode here, so that what follows depends on nothing but what this returns, and the weights."""
+        explorer.begin_again()
+        self._next_reset = after(explorer.steps, self._every)
+        return {"explorer": explorer.state_dict(), "randomness": seeds.save()}

@@ -21,7 +21,7 @@ from actorrl.errors import ActorDied
 from actorrl.training.arrangements import Dataflow
 from actorrl.training.remote_lanes import HANGS
 from actorrl.training.roles import Report
-from actorrl.training.rounds import Learned, Leave
+from actorrl.training.rounds import Learned
 
 __all__ = ["Flow"]
 
@@ -73,6 +73,11 @@ class Flow:
         self.over = False
         for t, trainer in enumerate(trainers):
             trainer.connect.tell({e: ref for e, ref in enumerate(explorers) if e % len(trainers) == t})
+
+    @property
+    def role(self) -> Any:
+        """Who knows what it takes to go on: the first trainer."""
+        return self._trainers[0]
 
     def fill(self) -> None:
         """Ask how it is going, where nothing is asked and it is time to."""
@@ -128,8 +133,7 @@ class Flow:
             return
         if one.pid is None:  # its environments are made
             one.pid = pid
-            leave = fetch(self._trainers[e % len(self._trainers)].rejoin(e)) if one.crashes else Leave(0, None, 0)
-            one.ref.begin.tell(one.crashes, leave)
+            one.ref.begin.tell(one.crashes, fetch(self._trainers[e % len(self._trainers)].rejoin(e)))
         elif pid != one.pid:  # it died between two questions
             self._died(e, one, "")
         elif time.monotonic() - one.asked < self._patience:

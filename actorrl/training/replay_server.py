@@ -204,6 +204,12 @@ class RemoteTable:
         self._asked = (n, self._server.sample(n, self._agent)) if data is not None else None
         return None if data is None else self._batch(data)
 
+    def forget(self) -> None:
+        """Give up the batch that is on its way: the next is asked for when it is needed."""
+        if self._asked is not None:
+            fetch(self._asked[1])
+            self._asked = None
+
     def _batch(self, data: Array) -> Sample:
         layout = self._layout
         assert layout is not None
@@ -224,9 +230,12 @@ class RemoteTable:
         return self._layout is not None
 
     def state_dict(self) -> dict[str, Any]:
-        """The table of all, told by the first agent; {} of the others. What is on its way counts as added."""
+        """The table of all, told by the first agent, or by one that only samples; {} of the others.
+
+        What is on its way counts as added.
+        """
         self._send()
-        return fetch(self._server.state_dict()) if self._agent == 0 else {}
+        return fetch(self._server.state_dict()) if self._agent == 0 or not self._adds else {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Whoever made the table has loaded it already."""

@@ -43,16 +43,22 @@ class Round(NamedTuple):
     """Of the weights it began with."""
     times: tuple[Times, ...] = ()
     """Where the time went of whoever sends it, up to the end of the slice before, and of those it speaks for."""
+    state: dict[str, Any] | None = None
+    """What it takes to go on from here, where the environments are reset after this round; else None."""
 
 
 class Leave(NamedTuple):
-    """What an explorer that starts again must know."""
+    """What an explorer must know to begin, or to go on."""
 
     rounds: int
     """That have come from it."""
+    steps: int
+    """Environment steps in them."""
     parameters: Parameters | None
     until: int
     """How many rounds it may have sent before it waits."""
+    state: dict[str, Any] | None = None
+    """What it told of itself where its environments were last reset, if it goes on from a checkpoint."""
 
 
 class Learned(NamedTuple):

@@ -27,7 +27,7 @@ from actorrl.rl.stopwatch import Stopwatch, Times
 from actorrl.rl.tracks import Episode
 from actorrl.training.copies import copy_of
 from actorrl.training.gloo import GlooReplicas
-from actorrl.training.roles import Marks, Recipe, Report, Row, Snapshot
+from actorrl.training.roles import Marks, Recipe, Report, Row, Saved, Snapshot, Timing, after
 from actorrl.training.rounds import Learned, Leave, Parameters, Round, as_parameters
 
 __all__ = ["TrainerRole"]
@@ -58,19 +58,23 @@ class TrainerRole:
         first: Any = None,
         device: str = "cpu",
     ) -> None:
-        self._marks, self._next_row, self._next_snapshot = marks, marks.row, marks.snapshot
+        self._marks = marks
         self._lag, self._first = lag, first
         self._number = 0 if crew is None else crew[1]
         self._explorers: dict[int, Any] = {}
         self._queues: dict[int, deque[Round]] = {explorer: deque() for explorer in explorers}
         self._received = dict.fromkeys(explorers, 0)
+        self._arrived = dict.fromkeys(explorers, 0)  # steps in these
         self._left = set(explorers)  # those that have more to do
+        self._told: dict[str, Any] = {}  # explorer -> its steps that were learned from, its state at the last reset
         self._others: dict[int, deque[Round]] = {}  # what other trainers have begun to learn from
         if crew is not None and first is None:
             self._others = {other: deque() for other in range(1, crew[2])}
         self._episodes: list[Episode] = []
         self._steps = self._rounds = self._allowed = self._until = 0
         self._learning = self._worth = self._called = self._over = self._ending = False
+        self._states: dict[int, Any] = {}  # of explorers that are to go on from a checkpoint
+        self._reset = False  # whether all environments are reset after this round
         self._failure: Exception | None = None
         self._staleness = 0.0
         self._parameters: Parameters | None = None
@@ -86,6 +90,10 @@ class TrainerRole:
         self._replicas = None if crew is None else GlooReplicas(*crew)
         if self._replicas is not None:
             self._parts.learner.replicas = self._replicas  # type: ignore[attr-defined]
+        self._timing, self._saved = Timing(), None if recipe.saved else self.saved(exact=True)
+        if recipe.saved is not None:
+            self._load(recipe.saved)
+        self._next_row, self._next_snapshot = (after(self._steps, every) for every in (marks.row, marks.snapshot))
 
     # -- what it is told ---------------------------------------------------------------------------
 
@@ -101,7 +109,8 @@ class TrainerRole:
         self._hand_out()
         rows, snapshots, self._rows, self._snapshots = self._rows, self._snapshots, [], []
         times = self._told_times() if self._first is None else ()
-        return Learned(Report(self._steps, rows, snapshots, self._over, times=times), self._rounds)
+        saved, self._saved = self._saved, None
+        return Learned(Report(self._steps, rows, snapshots, self._over, times=times, saved=saved), self._rounds)
 
     def _told_times(self) -> tuple[Times, ...]:
         """Where the time went of its explorers and of itself, since it was last told."""
@@ -114,6 +123,7 @@ class TrainerRole:
         if whole.number != self._received[explorer]:
             return  # one that its explorer sent before it died, and has come since from the one that followed
         self._received[explorer] += 1
+        self._arrived[explorer] += whole.steps
         self._queues[explorer].append(whole)
         self._times += whole.times
         if not self._called:
@@ -136,8 +146,38 @@ class TrainerRole:
         self._ending = True
 
     def rejoin(self, explorer: int) -> Leave:
-        """What an explorer must know that starts again."""
-        return Leave(self._received[explorer], self._parameters, self._until)
+        """What an explorer must know that begins, or begins again."""
+        state = self._states.pop(explorer, None)  # good once: in a crash it may have had a part
+        return Leave(self._received[explorer], self._arrived[explorer], self._parameters, self._until, state)
+
+    def saved(self, exact: bool = False) -> Saved:
+        """What it takes to go on from here; what explorers have begun is lost where it is not exact."""
+        self._updates.push()
+        state = {"steps": self._steps, **self._updates.state_dict()}
+        training = {
+            "practice": {"updates": self._updates.training_state(self._marks.table)},
+            "rounds": self._rounds + self._learning,
+            "episodes": [list(episode) for episode in self._episodes],
+            "explorers": dict(self._told),
+        }
+        return Saved(Snapshot(self._steps, copy_of(self._parts.policy), state), training, exact, self._over)
+
+    def _load(self, saved: Saved) -> None:
+        training, self._steps = saved.training, saved.snapshot.steps
+        updates = dict(training["practice"]["updates"])
+        if self._first is not None:
+            updates["table"] = None  # the first trainer's
+        self._updates.load_state_dict(saved.snapshot.state)
+        self._updates.load_training_state(updates, self._steps)
+        self._episodes = [] if self._first is not None else [Episode(*values) for values in training["episodes"]]
+        self._rounds = self._until = int(training["rounds"])
+        self._told = dict(training["explorers"])
+        for explorer in self._received:
+            told = self._told[str(explorer)]
+            self._received[explorer], self._arrived[explorer] = self._rounds, int(told["steps"])
+            if told["state"] is not None:
+                self._states[explorer] = told["state"]
+        self._parameters = as_parameters(self._parts.learner.get_weights(), self._updates.count)
 
     def on_stop(self) -> None:
         """Leave the other trainers when the actor ends."""
@@ -180,6 +220,18 @@ class TrainerRole:
         self._hand_out()  # before anything else: the explorers wait for it
         self._clock.mark("sending")
         self._cut()
+        if self._first is None:
+            self._save()
+
+    def _save(self) -> None:
+        """Make a checkpoint where it is worth it; where environments were reset, what follows is the same without."""
+        exact = self._reset and self._lag == 0 and self._replicas is None
+        if exact and hasattr(self._parts.table, "forget"):
+            self._parts.table.forget()
+        if self._over or (exact and self._timing.due) or self._timing.overdue:
+            with self._timing:
+                self._saved = self.saved(exact)
+            self._clock.mark("rows, snapshots")
 
     def _complete(self) -> bool:
         """Whether the next round of every explorer that has one to come is there."""
@@ -188,9 +240,10 @@ class TrainerRole:
     def _begin(self) -> bool:
         if not self._complete():
             return False
-        began, before = len(self._episodes), self._steps
+        began, before, self._reset = len(self._episodes), self._steps, True
         for explorer in sorted(self._left):
             whole = self._queues[explorer].popleft()
+            self._remember(explorer, whole)
             if whole.fragments:
                 self._parts.table.add(whole.fragments)
             versions = [int(fragment["version"]) for fragment in whole.fragments] or [whole.version]
@@ -200,10 +253,11 @@ class TrainerRole:
                 self._left.discard(explorer)
         if self._first is not None:
             did = self._episodes[began:], self._steps - before, not self._left
-            told = Round(self._rounds, [], *did, times=self._told_times())
+            told = Round(self._rounds, [], *did, times=self._told_times(), state=dict(self._told))
             self._first.also.tell(self._number, told)
         for others in self._others.values():
-            self._book(others.popleft())
+            self._book(whole := others.popleft())
+            self._told |= whole.state or {}
         self._updates.steps_taken(self._steps)
         # The last round may be too short for one trainer to learn from; then none does.
         self._learning = True
@@ -211,6 +265,13 @@ class TrainerRole:
         self._worth = all_of(self._replicas, self._updates.outstanding)
         self._clock.mark("waiting")
         return True
+
+    def _remember(self, explorer: int, whole: Round) -> None:
+        """What it takes for this explorer to go on from the end of this round."""
+        before = self._told.get(str(explorer), {"steps": 0, "state": None})
+        state = before["state"] if whole.state is None else whole.state
+        self._told[str(explorer)] = {"steps": before["steps"] + whole.steps, "state": state}
+        self._reset = self._reset and whole.state is not None
 
     def _book(self, whole: Round) -> None:
         self._episodes += whole.episodes
@@ -235,10 +296,10 @@ class TrainerRole:
             figures = {"dropped_episodes": 0.0, **flow, **self._updates.metrics(steps)}
             self._rows.append(Row(steps, self._episodes, figures))
             self._episodes = []
-            self._next_row = steps - steps % marks.row + marks.row
+            self._next_row = after(steps, marks.row)
         if steps >= self._next_snapshot or over:
             self._updates.push()
             state = {"steps": steps, **self._updates.state_dict()}
             self._snapshots.append(Snapshot(steps, copy_of(self._parts.policy), state))
-            self._next_snapshot = steps - steps % marks.snapshot + marks.snapshot
+            self._next_snapshot = after(steps, marks.snapshot)
         self._clock.mark("rows, snapshots")

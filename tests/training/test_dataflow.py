@@ -76,7 +76,8 @@ def test_two_trainers_learn_what_one_does(steps: int):
     np.testing.assert_array_equal(one.metrics["steps"], two.metrics["steps"])
     mine, theirs = learned(one), learned(two)
     for name, value in mine.items():
-        np.testing.assert_allclose(value, theirs[name], rtol=2e-3, atol=2e-5, err_msg=name)
+        if ".running." not in name:  # each trainer knows the running returns of its own explorers
+            np.testing.assert_allclose(value, theirs[name], rtol=2e-3, atol=2e-5, err_msg=name)
 
 
 @pytest.mark.parametrize("prioritized", [False, True])

@@ -17,9 +17,9 @@ import pytest
 import strays
 from small_agents import Corridor, Saved, Tabular
 
-from actorrl import Central, DQNConfig, PPOConfig, QLearningConfig, SACConfig, SharedReplay, resume
+from actorrl import Central, Dataflow, DQNConfig, PPOConfig, QLearningConfig, SACConfig, SharedReplay, resume
 from actorrl.rl import explorer
-from actorrl.training import checkpoints, curve, entry, roles, saving
+from actorrl.training import checkpoints, curve, entry, explorer_role, roles, saving, trainer_role
 from actorrl.training.entry import prepare
 from actorrl.training.evaluation import EvaluationPlan
 from actorrl.training.experiment import Experiment
@@ -86,6 +86,8 @@ def in_small_slices(monkeypatch):
     """So that Ctrl-C is seen soon after it was pressed."""
     monkeypatch.setattr(explorer, "SLICE_SECONDS", 0.01)
     monkeypatch.setattr(roles, "SLICE_SECONDS", 0.01)
+    monkeypatch.setattr(explorer_role, "SLICE_SECONDS", 0.01)
+    monkeypatch.setattr(trainer_role, "SLICE_SECONDS", 0.01)
 
 
 @pytest.fixture(autouse=True)
@@ -122,6 +124,9 @@ PPO = PPOConfig(n_steps=8, n_envs=2, batch_size=8, normalize_observation=True, n
         pytest.param(SAC, "Swing-v0", None, id="sac"),
         pytest.param(PPO, "Short-v0", None, id="ppo"),
         pytest.param(PPO, "Short-v0", Central(2), id="ppo-inline"),
+        pytest.param(PPO, "Short-v0", Dataflow(1, 2), id="ppo-dataflow"),
+        pytest.param(PPO, "Short-v0", Dataflow(2, 1), id="ppo-two-explorers"),
+        pytest.param(RAINBOW, "Short-v0", Dataflow(2, 1, fragment_length=8), id="rainbow-dataflow"),
         pytest.param(Drawing(), "Short-v0", None, id="bare"),
         pytest.param(Drawing(), "Short-v0", Central(2), id="bare-inline"),
         pytest.param(QLearningConfig(), "Ice-v0", None, id="qlearning"),
