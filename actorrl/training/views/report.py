@@ -133,7 +133,7 @@ def _round(value: float) -> str:
 
 def _curve(metrics: Mapping[str, Array]) -> dict[str, Any]:
     x, raw = curve.known(metrics["steps"], metrics["episode_return"])
-    smooth = curve.smoothed(raw)
+    smooth = overlay.smoothed(raw)
     keep = _spread(len(x))
     ex, ey = curve.known(metrics["steps"], metrics["evaluation_return"])
     bx, by = curve.known(metrics["steps"], metrics["best_return"])

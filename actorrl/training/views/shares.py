@@ -18,7 +18,7 @@ Array = np.ndarray
 COLUMNS = 160
 APART = 6
 """Up to so many roles of a kind are shown one by one, more of them as their mean."""
-ORDER = ("runner", "trainer", "agent", "explorer", "replay", "environment")
+ORDER = ("runner", "trainer", "agent", "explorer", "policy server", "replay", "environment")
 FIRST = ("environment step", "inference", "recording", "sampling", "update", "weights", "sending", "waiting")
 
 

@@ -34,11 +34,12 @@ KINDS = {
     "central_agent": "agent",
     "shared_agent": "agent",
     "ReplayServer": "replay",
+    "PolicyServer": "policy server",
     "ExplorerRole": "explorer",
     "TrainerRole": "trainer",
 }
 """What the actors of a run are called, by their class or what they are made by."""
-DOING = {"environment": "environment step", "replay": "replay"}
+DOING = {"environment": "environment step", "replay": "replay", "policy server": "inference"}
 """What is done by those that have no clock of their own."""
 
 
