@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 
 from actorrl.actor import fetch, wait
-from actorrl.actor.engine import active
 from actorrl.errors import ActorError
 from actorrl.rl.stopwatch import Stopwatch, Times
 from actorrl.training import checkpoints
@@ -34,7 +33,7 @@ from actorrl.training.selection import Selection, Verdict
 from actorrl.training.slices import Slices
 from actorrl.training.stopping import StopPlan
 from actorrl.training.views.board import Board
-from actorrl.training.views.timeline import Timeline
+from actorrl.training.views.timeline import Timeline, living
 
 PATIENCE = 0.5  # seconds; then it is asked again whether something hangs
 LAST_WORDS = 10.0  # seconds that the roles may take, after Ctrl-C, to say what it takes to go on
@@ -180,8 +179,8 @@ class Runner:
         """Note where the Runner's own time went, and now and then how the actors are."""
         now = time.monotonic()
         self._timeline.add(times)
-        if active.engine is not None and self._timeline.due(now):
-            self._board.write(sum(self._steps), self._timeline.look(active.engine.actors(), now))
+        if self._timeline.due(now):
+            self._board.write(sum(self._steps), self._timeline.look(living(), now))
 
     def finish(self) -> None:
         """Judge the snapshots that are left."""

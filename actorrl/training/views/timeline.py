@@ -9,15 +9,19 @@ It stays small however long the run is: where a strip has become too long, two o
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from actorrl.actor.engine import ActorInfo
+from actorrl.actor.engine import ActorInfo, active
+from actorrl.errors import ActorError
 from actorrl.rl.stopwatch import PERIOD, SPANS, Span, Times
 
-__all__ = ["BINS", "FILE", "Strip", "Timeline", "read"]
+__all__ = ["BINS", "FILE", "Strip", "Timeline", "living", "read"]
+
+log = logging.getLogger("actorrl")
 
 FILE = "timeline.json"
 BINS = 240
@@ -174,6 +178,17 @@ class Timeline:
         fresh = self._path.with_suffix(".new")
         fresh.write_text(json.dumps({"seconds": round(seconds, 3), "roles": roles, "queues": queues}))
         fresh.replace(self._path)
+
+
+def living() -> list[ActorInfo]:
+    """What `actors()` says now; [] where no system runs, or it cannot say: to be looked at ends no run."""
+    if active.engine is None:
+        return []
+    try:
+        return active.engine.actors()
+    except (ActorError, OSError, RuntimeError) as error:
+        log.debug("actors() could not say how the actors are: %s", error)
+        return []
 
 
 def _rounded(phases: dict[str, float]) -> dict[str, float]:

@@ -158,3 +158,39 @@ def test_buttons_and_keys_step_through_the_episode(page):
 def test_light_is_shown_where_the_reader_asks_for_it_and_the_button_turns_it_dark(page):
     assert 'data-theme="light"' in shown(page, "?theme=light")
     assert 'data-theme="dark"' in shown(page, "?theme=light", script='document.getElementById("theme").click()')
+
+
+def with_episode(path: Path, **changes) -> Path:
+    """The page of a run whose episode is another one."""
+    recording = an_episode()
+    for name, value in changes.items():
+        setattr(recording, name, value)
+    run = a_run(path / "run")
+    return report.write(run, report.tree(run, recording=recording))
+
+
+@in_a_browser
+@pytest.mark.slow
+def test_without_pictures_and_without_values_the_numbers_are_shown(tmp_path):
+    page = with_episode(tmp_path, frames={}, told={}, note="no pictures: it cannot draw itself")
+
+    document = shown(page, "#step=4")
+
+    assert "(No pictures: it cannot draw itself.)" in document
+    assert 'class="picture"' not in document and f"<b>4 / {STEPS}</b>" in document
+    assert '<span class="chosen">1</span>' in document  # the action
+    assert "<code>4</code><code>0.5" in document  # the observation
+
+
+@in_a_browser
+@pytest.mark.slow
+def test_of_several_choices_each_has_its_chosen_one_and_what_is_forbidden_says_so(tmp_path):
+    names = ["0: 0", "0: 1", "1: 0", "1: 1", "1: 2"]
+    probabilities = {"probabilities": [[0.25, 0.75, 0.1, 0.1, 0.8]] * STEPS}
+    several = with_episode(tmp_path / "several", names=names, actions=[[1, 2]] * STEPS, told=probabilities)
+    masked = with_episode(tmp_path / "masked", told={"q": [[None, 0.5, 0.2]] * STEPS}, actions=[1] * STEPS)
+
+    assert re.findall(r'<span class="chosen">(.*?)</span>', shown(several)) == ["action 0: 1", "action 1: 2"]
+    document = shown(masked)
+    assert "<code>not allowed</code>" in document
+    assert re.findall(r'<span class="chosen">(.*?)</span>', document) == ["action 1"]

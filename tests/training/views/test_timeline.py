@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import time
+from types import SimpleNamespace
 
 import pytest
 
 from actorrl import Central, Dataflow, DQNConfig, PPOConfig, train
 from actorrl.actor.engine import ActorInfo
 from actorrl.rl.stopwatch import Span, Times
+from actorrl.training.views import timeline
 from actorrl.training.views.timeline import BINS, FILE, Bin, Strip, Timeline, read
 
 
@@ -68,6 +70,16 @@ def test_times_count_from_the_beginning_of_the_run(tmp_path):
     assert told["roles"] == [
         {"role": "agent", "bins": [[1, 2, 0.5, 0.25, {"update": 0.25}]], "windows": [[["update", 1, 1.25]]]}
     ]
+
+
+def test_a_look_that_fails_ends_no_run(monkeypatch):
+    class Broken:
+        def actors(self):
+            raise RuntimeError("the fork server is gone")
+
+    assert timeline.living() == []
+    monkeypatch.setattr(timeline, "active", SimpleNamespace(engine=Broken()))
+    assert timeline.living() == []
 
 
 def test_looks_become_rarer_as_the_run_goes_on(tmp_path):
