@@ -2,7 +2,7 @@
 
     nouns           Agent, Environments, Policy, Learner, Table, Parts: what everything else speaks
     explorer        the only loop that steps environments      lanes, environments: what it steps; tracks: what it
-                                                               remembers of each
+                                                               remembers of each; inference: who acts for it
     windows         steps become transition rows               tables: where rows wait; samplers, removers and
                                                                rate_limiter: which rows, and when (sum_tree: how fast)
     fragments       or arrays of T steps of k environments     rollouts: the stream of them, dealt as minibatches

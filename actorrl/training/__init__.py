@@ -7,6 +7,7 @@
     wiring          what every arrangement shares                        central, shared_replay: those that are built
     replay_server   the one buffer of many agents, as an actor           merging: many agents' curves in one
     dataflow        explorers and trainer                                flow: how far one may be ahead of the other
+    policy_server   who acts for many explorers, and their own end       records: rows as bytes
     roles           an agent's role, in slices; InlineRef                remote_lanes: lanes to environment actors
     runner          keeps the roles busy, writes down what happens       selection, evaluation: which snapshot is best
     run             Run and load                                         run_directory, checkpoints, arrays_file, curve

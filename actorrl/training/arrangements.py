@@ -90,16 +90,18 @@ class Dataflow:
     epsilon_ladder: bool = False
     """Whether explorer e of E has an ε of its own for good, 0.4^(1 + 7 e / (E - 1)), as in Ape-X."""
     inference: str = "inline"
-    """"inline": each explorer has a copy of the policy. "served", by policy servers, is not built yet."""
+    """"inline": each explorer has a copy of the policy; "served": policy servers act for all of them, in batches."""
     policies: int = 1
-    """How many policy servers; not built yet."""
+    """How many policy servers; explorer e asks server e modulo their number."""
+    groups: int = 2
+    """Served, in how many groups each explorer has its environments: one is stepped while others wait for actions."""
     trainers: int = 1
     """How many trainers, each with its share of the explorers, that take every step together."""
     device: str = "cpu"
     """Where trainers compute: "cpu", or "cuda" where there is a GPU. Explorers act on the CPU."""
 
     def __post_init__(self) -> None:
-        for name in ("explorers", "environments_per_explorer", "fragment_length"):
+        for name in ("explorers", "environments_per_explorer", "fragment_length", "policies", "groups"):
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
                 raise ValueError(f"Dataflow({name}=n): n must be at least 1, found {value!r}")
@@ -112,10 +114,20 @@ class Dataflow:
                 f"Dataflow(trainers=t): every trainer has as many explorers as the others; expected a number that "
                 f"divides {self.explorers}, the explorers, found {self.trainers!r}"
             )
-        if (self.inference, self.policies) != ("inline", 1):
-            raise NotImplementedError(
-                f'Dataflow: policy servers are not built yet: use inference="inline" and policies=1, '
-                f"found {self.inference!r} and {self.policies!r}"
+        self._check_inference()
+
+    def _check_inference(self) -> None:
+        if self.inference not in ("inline", "served"):
+            raise ValueError(f'Dataflow(inference=...): expected "inline" or "served", found {self.inference!r}')
+        if self.policies > (1 if self.inference == "inline" else self.explorers):
+            raise ValueError(
+                f'Dataflow(policies=P): policy servers act where inference="served", each for at least one of the '
+                f"{self.explorers} explorers; found {self.policies} with inference={self.inference!r}"
+            )
+        if self.inference == "served" and self.epsilon_ladder:
+            raise ValueError(
+                'Dataflow(epsilon_ladder=True) gives the policy of each explorer an ε; inference="served" has one '
+                'policy for all: use inference="inline"'
             )
 
     @property

@@ -2,7 +2,8 @@
 
     ExplorerRole 0 ── add(Round) ──► TrainerRole ◄── advance ── Runner (flow.py)
     ExplorerRole 1 ◄── take(...) ──┘     ▲
-          └────────── rows ──► ReplayServer        only where the agent learns from a replay buffer
+          ├────────── rows ──► ReplayServer        only where the agent learns from a replay buffer
+          └── act(...), weights ──► PolicyServer   only where inference="served"
 
 A round of an explorer is so many steps of each of its environments, with one version of the weights. Explorers and
 trainer tell each other what there is to do; the Runner only looks how far they are.
@@ -15,17 +16,19 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, cast
 
 from actorrl.actor import ActorRef, kill, startat, stop
 from actorrl.rl.exploration import epsilon_ladder
-from actorrl.rl.nouns import Parts
+from actorrl.rl.nouns import Parts, Policy
 from actorrl.rl.seeding import environment_seeds
 from actorrl.rl.tables import ReplayTable
 from actorrl.training.arrangements import Dataflow
 from actorrl.training.environment_source import EnvironmentSource
 from actorrl.training.explorer_role import ExplorerRole
 from actorrl.training.flow import Flow
+from actorrl.training.policy_server import PolicyServer
 from actorrl.training.remote_lanes import RESTARTED, close_environment
 from actorrl.training.replay_server import RemoteTable, ReplayServer
 from actorrl.training.roles import Marks, Recipe
@@ -88,12 +91,16 @@ def wired_dataflow(
         told = trainer_recipe(recipe, arrangement)
         trainers = started_trainers(arrangement, told, marks, table, files, inline=inline)
         actors += trainers
+        servers = started_servers(arrangement, recipe)
+        actors += servers
         explorers: list[ActorRef[ExplorerRole]] = []
         length = round_length(parts, arrangement)
         for one in explorer_arguments(arrangement, recipe, source, marks, length):
             sink = None if server is None else RemoteTable(server, agent=one["number"])
-            trainer = trainers[one["number"] % len(trainers)]
-            explorers.append(startat(None, **RESTARTED)(ExplorerRole)(**one, trainer=trainer, table=sink))
+            one["trainer"] = trainers[one["number"] % len(trainers)]
+            if servers:
+                one |= {"server": servers[one["number"] % len(servers)], "groups": arrangement.groups}
+            explorers.append(startat(None, **RESTARTED)(ExplorerRole)(**one, table=sink))
             actors.append(explorers[-1])
         yield Flow(trainers, explorers, arrangement, inline=inline)
     except BaseException:
@@ -106,6 +113,8 @@ def wired_dataflow(
         close_environment(explorer)
     for trainer in trainers:
         stop(trainer)
+    for policy in servers:
+        stop(policy)
     if server is not None:
         stop(server)
 
@@ -118,6 +127,19 @@ def started_table(recipe: Recipe, parts: Parts) -> ActorRef[ReplayServer] | None
     if recipe.saved is not None and recipe.saved.table is not None:
         rows.load_state_dict(recipe.saved.table)
     return startat(None, ReplayServer, rows)
+
+
+def started_servers(arrangement: Dataflow, recipe: Recipe) -> list[ActorRef[PolicyServer]]:
+    """The policy servers; none where explorers act themselves."""
+    if arrangement.inference == "inline":
+        return []
+    make = partial(_policy, explorer_recipe(recipe, arrangement, 0))
+    spawn = startat(None, **RESTARTED)(PolicyServer)
+    return [spawn(make, recipe.seed, p) for p in range(arrangement.policies)]
+
+
+def _policy(recipe: Recipe) -> Policy:
+    return recipe.build().policy
 
 
 def explorer_arguments(

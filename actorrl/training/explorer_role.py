@@ -27,6 +27,7 @@ from actorrl.rl.stopwatch import Stopwatch
 from actorrl.rl.tracks import Episode
 from actorrl.rl.windows import NStepWindow
 from actorrl.training.copies import OwnRandomness
+from actorrl.training.policy_server import ServedPolicy
 from actorrl.training.roles import Recipe, after
 from actorrl.training.rounds import Leave, Parameters, Round
 
@@ -34,7 +35,7 @@ __all__ = ["ExplorerRole"]
 
 
 class ExplorerRole:
-    """Steps k environments with a copy of the policy.
+    """Steps k environments with a copy of the policy, or with actions that a policy server chooses.
 
     Args:
         recipe: of the agent.
@@ -46,6 +47,8 @@ class ExplorerRole:
         reset: rounds from one reset of all environments to the next, where a checkpoint can be exact; 0 for none.
         table: where rows go, for agents that learn from a replay buffer; what they learn from goes to the trainer
             where None.
+        server: ref to the policy server that acts for it; it acts itself where None.
+        groups: into how many its environments are dealt, so that one is stepped while another waits for actions.
     """
 
     def __init__(
@@ -59,11 +62,13 @@ class ExplorerRole:
         limit: int,
         reset: int = 0,
         table: Any = None,
+        server: Any = None,
+        groups: int = 1,
     ) -> None:
         self._randomness = OwnRandomness(sequence(recipe.seed, EXPLORER, number))
         self._recipe, self._number, self._trainer, self._limit = recipe, number, trainer, limit
-        self._seeds, self._table = list(seeds), table
-        self._round = length * len(makers)
+        self._seeds, self._table, self._server = list(seeds), table, server
+        self._length, self._round = length, length * len(makers)
         self._every = reset * self._round or limit  # steps from one reset to the next
         self._fragments: list[Any] = []
         self._episodes: list[Episode] = []
@@ -75,7 +80,9 @@ class ExplorerRole:
         self._explorer: Explorer | None = None  # until it is told to begin
         self._clock = Stopwatch(f"explorer {number}")
         with self._randomness:
-            self._environments = LocalEnvironments(makers, encode=recipe.encoder())
+            self._environments = [
+                LocalEnvironments(mine, encode=recipe.encoder()) for mine in dealt(makers, min(groups, len(makers)))
+            ]
 
     # -- what it is told ---------------------------------------------------------------------------
 
@@ -95,14 +102,16 @@ class ExplorerRole:
             parts = self._recipe.build()
             streamed = self._table is None
             window = parts.table.window if streamed else NStepWindow(parts.n_steps, parts.gamma)  # type: ignore[attr-defined]
-            lanes = InlineLanes([self._environments], first)
+            lanes = InlineLanes(self._environments, first)
+            served = None if self._server is None else ServedPolicy(self._server, parts.policy)
             explorer = Explorer(
                 lanes,
-                parts.policy,
+                served or parts.policy,
                 self if streamed else self._table,
                 self,
                 seed=generator(seed, EXPLORER, self._number),
                 window=window,
+                pace=None if served is None else self._length,
             )
             explorer.clock, self._explorer = self._clock, explorer
             if leave.steps:
@@ -127,7 +136,8 @@ class ExplorerRole:
 
     def on_stop(self) -> None:
         """Close the environments when the actor ends."""
-        self._environments.close()
+        for environments in self._environments:
+            environments.close()
 
     # -- what the Explorer asks of it --------------------------------------------------------------
 
@@ -200,3 +210,9 @@ class ExplorerRole:
         explorer.begin_again()
         self._next_reset = after(explorer.steps, self._every)
         return {"explorer": explorer.state_dict(), "randomness": seeds.save()}
+
+
+def dealt(items: Sequence[Any], groups: int) -> list[Sequence[Any]]:
+    """The items in order, in so many groups of nearly one size."""
+    ends = [len(items) * (group + 1) // groups for group in range(groups)]
+    return [items[start:end] for start, end in zip([0, *ends], ends, strict=False)]

@@ -15,6 +15,7 @@ says of which, so nothing has to be agreed on before.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -129,18 +130,20 @@ class ServedPolicy:
     Args:
         server: the policy server's actor, spawned with `max_restarts`.
         policy: says which memory an episode begins with; it is not asked to act.
+        timeout: seconds after which a request that has not been answered ends the run.
 
     Raises (from `answers` and `act`):
-        RuntimeError: the server has died more often than it may; whatever its policy raises.
+        RuntimeError: the server has died more often than it may, or does not answer; whatever its policy raises.
     """
 
-    def __init__(self, server: ActorRef[PolicyServer], policy: Policy) -> None:
+    def __init__(self, server: ActorRef[PolicyServer], policy: Policy, timeout: float = 60.0) -> None:
         self._server: Any = server
-        self._policy = policy
+        self._policy, self._timeout = policy, timeout
         self._end = watch(server)
         self._asked: dict[int, _Question] = {}
         self._weights: dict[str, Array] | None = None
         self._crashes = 0
+        self._late = 0.0  # when to give up; 0 where answers come
         self.version = -1
         """Of the weights that it has brought the server."""
 
@@ -185,7 +188,13 @@ class ServedPolicy:
             await_any([question.future for question in self._asked.values()], timeout=PATIENCE)
             lane = self._answered()
         if lane is None:
+            self._late = self._late or time.monotonic() + self._timeout
+            if self._asked and time.monotonic() > self._late:
+                raise RuntimeError(
+                    f"a policy server has not answered for {self._timeout:g} s; it hangs, or is too slow"
+                )
             return []
+        self._late = 0.0
         question = self._asked.pop(lane)
         acted = self._answer(question)
         if acted is None:

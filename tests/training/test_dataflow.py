@@ -184,7 +184,6 @@ def test_a_trainer_that_dies_ends_the_run():
         (lambda: Dataflow(explorers=0), ValueError, r"Dataflow\(explorers=n\): n must be at least 1, found 0"),
         (lambda: Dataflow(mode="fast"), ValueError, 'expected "sync" or "async", found \'fast\''),
         (lambda: Dataflow(step_timeout=0), ValueError, "s must be more than 0 s, found 0"),
-        (lambda: Dataflow(inference="served"), NotImplementedError, "not built yet.*found 'served' and 1"),
         (
             lambda: train(DQNConfig(), short, steps=9, arrangement=Dataflow(device="cuda")),
             TypeError,
