@@ -109,6 +109,8 @@ def train(arguments: list[str]) -> int:
 
 def _run(prepared: Prepared) -> int:
     """Train what is prepared; the exit code."""
+    from actorrl.rl.finite import NotFinite
+
     path = prepared.directory.path
     try:
         prepared.run()
@@ -116,9 +118,11 @@ def _run(prepared: Prepared) -> int:
         said = str(error) or f"interrupted; what there is lies in {path}; go on with: actorrl resume {path}"
         print(f"actorrl: {said}", file=sys.stderr)
         return INTERRUPTED
-    except Exception:
-        traceback.print_exc()
-        print(f"actorrl: the run failed; what there is lies in {path}", file=sys.stderr)
+    except Exception as error:
+        if not isinstance(error, (NotFinite, OSError)):  # these say all there is to say
+            traceback.print_exc()
+        why = f": {error}" if isinstance(error, (NotFinite, OSError)) else ""
+        print(f"actorrl: the run failed{why}; what there is lies in {path}", file=sys.stderr)
         return 1
     return 0
 

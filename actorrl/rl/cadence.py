@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from actorrl.rl.finite import require_figures
 from actorrl.rl.nouns import Array, Parts
 from actorrl.rl.stopwatch import SILENT
 
@@ -66,6 +67,7 @@ class Updates:
         if updated.td is not None and sample.ids is not None:
             self.parts.table.update_priorities(sample.ids, updated.td)
         if updated.metrics:
+            require_figures(updated.metrics, self.count)
             self._metrics = updated.metrics
         if self.clock.on:
             self.clock.mark("update")

@@ -13,6 +13,7 @@ import gymnasium
 import numpy as np
 
 from actorrl.rl.nouns import Array, Stepped
+from actorrl.rl.proof import prove_reset, prove_step
 from actorrl.rl.spaces import Encoder, as_actions
 
 
@@ -38,6 +39,7 @@ class LocalEnvironments:
         self._encode = None if raw else encode or Encoder(observation_space)
         self._batch = getattr(self._encode, "batch", None) or self._each
         self._masks: list[Array] | None = None
+        self._unproven = True  # whether they keep to gymnasium's interface is not yet known
 
     def __len__(self) -> int:
         return len(self._environments)
@@ -57,7 +59,10 @@ class LocalEnvironments:
             raise ValueError(f"expected {len(self)} seeds, one per environment, found {len(seeds)}")
         observations, infos = [], []
         for environment, seed in zip(self._environments, seeds, strict=True):
-            observation, info = environment.reset(seed=seed)
+            answer = environment.reset(seed=seed)
+            if self._unproven:
+                prove_reset(environment, answer)
+            observation, info = answer
             if seed is not None:
                 environment.action_space.seed(seed)
             observations.append(observation)
@@ -80,6 +85,10 @@ class LocalEnvironments:
         encode, masks = self._encode, self._masks
         each = zip(self._environments, as_actions(self._action_space, actions), strict=True)
         answers = [environment.step(action) for environment, action in each]
+        if self._unproven:
+            for environment, answer in zip(self._environments, answers, strict=True):
+                prove_step(environment, answer)
+            self._unproven = False
         observations, rewards, terminations, truncations, infos = map(list, zip(*answers, strict=True))
         if masks is not None:
             masks[:] = map(self._mask, infos)

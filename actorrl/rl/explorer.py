@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from actorrl.rl.finite import NotFinite, bad_one, refused
 from actorrl.rl.inference import Inference, Inline, arrays_of
 from actorrl.rl.lanes import Arrival, InlineLanes, Lanes
 from actorrl.rl.nouns import Environments, Policy
@@ -158,6 +159,22 @@ class Explorer:
         self.sink.add(items)
         return True
 
+    def _require_finite(self, arrival: Arrival) -> None:
+        """NotFinite where a lane answered with something that is no number."""
+        stepped = arrival.stepped
+        if (bad := bad_one(arrival.observation)) is not None:
+            raise self._refused("observation", arrival, bad, arrival.observation[bad])
+        if stepped is None:
+            return
+        if (bad := bad_one(stepped.reward)) is not None:
+            raise self._refused("reward", arrival, bad, stepped.reward[bad])
+        for i, last in stepped.final_observation.items():
+            if bad_one([last]) is not None:
+                raise self._refused("last observation", arrival, i, last)
+
+    def _refused(self, what: str, arrival: Arrival, i: int, given: Any) -> NotFinite:
+        return refused(what, given, sum(self.lanes.sizes[: arrival.lane]) + i, self.steps)
+
     def _start(self) -> None:
         self.lanes.reset(self._again)
         sizes = self.lanes.sizes
@@ -181,6 +198,7 @@ class Explorer:
         lane, stepped = arrival.lane, arrival.stepped
         track = self._tracks[lane]
         self._flying -= 1
+        self._require_finite(arrival)
         if stepped is None:  # the start, or it was lost in mid-step and came back: then that step never happened
             self.chosen -= len(track)
             self.dropped += len(track)
@@ -233,6 +251,11 @@ class Explorer:
         if self.clock.on:
             self.clock.mark("inference")
         for lane, acted in answers:
+            if bad_one(acted.action) is not None:
+                raise NotFinite(
+                    f"the policy chose an action that is nan or infinite after {self.steps:,} steps: what it learned "
+                    f"has diverged; a lower learning_rate or smaller rewards may help"
+                )
             self._tracks[lane].acted(acted.action, acted.extras)
             self._states[lane] = acted.state
             self._asked -= 1

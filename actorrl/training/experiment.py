@@ -30,6 +30,7 @@ from actorrl.training.fields import from_mapping, to_mapping
 from actorrl.training.lines import lines_of, located
 from actorrl.training.names import did_you_mean, name_of, resolve
 from actorrl.training.presets import find
+from actorrl.training.run_directory import KEYS
 from actorrl.training.stopping import StopPlan
 
 ALGORITHMS: dict[str, type] = {
@@ -42,18 +43,6 @@ ALGORITHMS: dict[str, type] = {
     "sac": SACConfig,
     "td3": TD3Config,
 }
-KEYS = (
-    "env",
-    "agent",
-    "arrangement",
-    "engine",
-    "wrappers",
-    "callbacks",
-    "steps",
-    "seed",
-    "evaluation",
-    "stop",
-)
 ENGINES = ("processes", "inline", "ray")
 
 

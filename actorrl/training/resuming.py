@@ -7,10 +7,12 @@ checkpoints/latest ─► Resumption ──────────────�
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from actorrl._version import __version__
 from actorrl.training import checkpoints
 from actorrl.training.entry import Prepared, prepare_again
 from actorrl.training.experiment import Experiment, agent_of, is_bare_name
@@ -68,7 +70,8 @@ def prepare_resume(
         return None
     with in_use(directory.path):
         resumption = read(directory.checkpoint("latest"), trust=trust, said=_say)
-    experiment = _experiment(config, directory, resumption, steps, given)
+    with of_version(directory):
+        experiment = _experiment(config, directory, resumption, steps, given)
     if made is not None:  # it has come to its end once, so no other reason is left to end but the new total
         experiment.stop = StopPlan()
     if resumption is None:
@@ -79,6 +82,19 @@ def prepare_resume(
             f"{directory.path} has made, found {experiment.steps:,}"
         )
     return prepare_again(experiment, directory, resumption, trust)
+
+
+@contextmanager
+def of_version(directory: RunDirectory) -> Iterator[None]:
+    """Say which version wrote a config.yaml that does not fit, where it was another one."""
+    try:
+        yield
+    except ValueError as error:
+        if directory.writer == f"actorrl {__version__}":
+            raise
+        raise ValueError(
+            f"{directory.path / 'config.yaml'} was written by {directory.writer}, and this is {__version__}: {error}"
+        ) from error
 
 
 def _finished(directory: RunDirectory) -> int | None:

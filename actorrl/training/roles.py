@@ -21,6 +21,7 @@ import gymnasium
 
 from actorrl.rl.adapters import StepAgent
 from actorrl.rl.explorer import SLICE_SECONDS
+from actorrl.rl.finite import require_state
 from actorrl.rl.nouns import Array, Parts
 from actorrl.rl.practice import Practice
 from actorrl.rl.seeding import EXPLORER, sequence
@@ -291,7 +292,10 @@ class AgentRole:
             "randomness": self._randomness.state_dict(),
         }
         with self._randomness:
-            return Saved(self._snapshot(), training, exact, self._over)
+            snapshot = self._snapshot()
+        if self._bare is None:
+            require_state(snapshot.state)
+        return Saved(snapshot, training, exact, self._over)
 
     def _load(self, saved: Saved) -> None:
         practice, training = self._practice, saved.training

@@ -23,9 +23,17 @@ from typing import Any
 import numpy as np
 import yaml
 
+from actorrl._version import __version__
 from actorrl.training.versions import versions
 
 Array = np.ndarray
+KEYS = (
+    *("env", "agent", "arrangement", "engine", "wrappers"),
+    *("callbacks", "steps", "seed", "evaluation", "stop"),
+)
+"""Of a config."""
+OLDEST = ("env", "agent", "steps", "seed")
+"""Those that no version did without."""
 CHECKPOINTS = ("best", "final", "latest")
 WRITE_EVERY = 2.0  # seconds between two writes of metrics.csv
 FIRST_COLUMNS = ["steps", "seconds", "steps_per_second", "episodes", "episode_return", "episode_length", "return_100"]
@@ -99,8 +107,29 @@ class RunDirectory:
         return yaml.safe_load(path.read_text()) if path.exists() else {}
 
     def read_config(self) -> dict[str, Any]:
-        """What config.yaml holds."""
-        return yaml.safe_load((self.path / "config.yaml").read_text())
+        """What config.yaml holds. ValueError where it is of a version that had other keys, or no config at all."""
+        path = self.path / "config.yaml"
+        try:
+            tree = yaml.safe_load(path.read_text())
+        except yaml.YAMLError as error:
+            raise ValueError(f"{path} is not YAML: {error}") from error
+        if not isinstance(tree, dict):
+            raise ValueError(f"{path} must hold keys and values (env, agent, ...), found {tree!r:.60}")
+        lacks, more = set(OLDEST) - set(tree), set(tree) - set(KEYS)
+        if lacks or more:
+            what = [f"lacks {', '.join(sorted(lacks))}"] if lacks else []
+            what += [f"has {', '.join(sorted(more))}, which this one does not know"] if more else []
+            raise ValueError(f"{path} {' and '.join(what)}: it was written by {self.writer}, and this is {__version__}")
+        return {**dict.fromkeys(KEYS), **tree}
+
+    @property
+    def writer(self) -> str:
+        """The version that wrote the directory, in words."""
+        try:
+            version = self.read_versions().get("actorrl")
+        except (yaml.YAMLError, AttributeError):
+            version = None
+        return f"actorrl {version}" if version else "an older version of actorrl"
 
 
 @contextmanager

@@ -121,15 +121,19 @@ class Runner:
             self.seconds = self._elapsed()
             if self._interrupts.asked:  # the last slice was the last of all
                 self._interrupted(busy)
-        except BaseException:
-            self._board.close()
+        except BaseException as error:
+            self.close()
+            explained = self._saver.explained(error)
+            if explained is not error:
+                raise explained from error
             raise
         finally:
             self._interrupts.leave()
             for one in busy:  # only after an error: nobody will ask for these any more
                 for future in one.waiting():
                     future.cancel()
-            self.metrics.write()
+            with contextlib.suppress(OSError):  # a full disk has been told of
+                self.metrics.write()
             self._timeline.write(time.monotonic() - self._began)
 
     def _turn(self, busy: list[Any]) -> list[Any]:

@@ -10,7 +10,9 @@ Runner ── state ───┘                                    latest/agent
 from __future__ import annotations
 
 import dataclasses
+import errno
 import pickle
+import shutil
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from actorrl.rl.finite import NotFinite
 from actorrl.training import arrays_file, checkpoints
 from actorrl.training.roles import Recipe, Saved, Snapshot
 
@@ -53,6 +56,24 @@ class Saver:
         """Whether any role has given a part; some arrangements' do not."""
         return bool(self._parts)
 
+    @property
+    def last(self) -> str:
+        """Where the last checkpoint is, in words."""
+        if self.written is None:
+            return "there is no checkpoint yet"
+        return f"the last good checkpoint is {self._directory}, after {self.written:,} steps"
+
+    def explained(self, error: BaseException) -> BaseException:
+        """The error with the last checkpoint in it, where that is what one needs to know: nan, or a full disk."""
+        if isinstance(error, NotFinite):
+            return NotFinite(f"{error}; {self.last}")
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            for path in (self._directory, checkpoints.between(self._directory)):
+                shutil.rmtree(checkpoints.beside(path)[0], ignore_errors=True)  # begun, and in the way
+            where = f" ({error.filename})" if error.filename else ""
+            return OSError(error.errno, f"the disk is full{where}: {self.last}. Make room, then go on from there")
+        return error
+
     def take(self, number: int, saved: Saved) -> bool:
         """A role's part; whether a checkpoint was written. That of the very start is only kept in mind."""
         self._parts[number] = saved
@@ -67,7 +88,7 @@ class Saver:
         """Write what there is."""
         parts = [self._parts[number] for number in sorted(self._parts)]
         steps, exact = sum(part.snapshot.steps for part in parts), parts[0].exact
-        about = {
+        about: dict[str, Any] = {
             "steps": parts[0].snapshot.steps,
             "agent": parts[0].snapshot.agent,
             "agents": len(parts),
@@ -85,12 +106,12 @@ class Saver:
             arrays_file.save(directory / RUN, state)
 
         self._fresh.clear()
-        if self.repeatable and not exact and not parts[0].done:
+        if self.repeatable and not exact and not all(about["done"]):
             checkpoints.replace(checkpoints.between(self._directory), write, about, durable=True)
             return
         checkpoints.replace(self._directory, write, about, keep=True, durable=True)
         checkpoints.tidy(self._directory, all_of_them=False)
-        self.written = steps
+        self.written = about["run_steps"]
 
     def close(self) -> None:
         """The run is broken off by somebody who will go on: from an exact checkpoint, where that is as good."""

@@ -46,7 +46,7 @@ def without_pictures(monkeypatch):
 
 @pytest.fixture
 def ctrl_c(monkeypatch):
-    """Presses Ctrl-C two reports after the first checkpoint, so that there are steps since; once it is told to."""
+    """Presses Ctrl-C at the first checkpoint, when the next slice has been made already; once it is told to."""
     told = []
     take = Runner._take
 
@@ -54,7 +54,7 @@ def ctrl_c(monkeypatch):
         take(self, *report)
         if told and self._saver.written is not None:
             told.append(self)
-            if len(told) == 3:
+            if len(told) == 2:
                 signal.raise_signal(signal.SIGINT)
                 told.clear()
 
@@ -84,10 +84,10 @@ class Drawing:
 @pytest.fixture
 def in_small_slices(monkeypatch):
     """So that Ctrl-C is seen soon after it was pressed."""
-    monkeypatch.setattr(explorer, "SLICE_SECONDS", 0.01)
-    monkeypatch.setattr(roles, "SLICE_SECONDS", 0.01)
-    monkeypatch.setattr(explorer_role, "SLICE_SECONDS", 0.01)
-    monkeypatch.setattr(trainer_role, "SLICE_SECONDS", 0.01)
+    monkeypatch.setattr(explorer, "SLICE_SECONDS", 0.005)
+    monkeypatch.setattr(roles, "SLICE_SECONDS", 0.005)
+    monkeypatch.setattr(explorer_role, "SLICE_SECONDS", 0.005)
+    monkeypatch.setattr(trainer_role, "SLICE_SECONDS", 0.005)
 
 
 @pytest.fixture(autouse=True)
