@@ -115,6 +115,7 @@ def test_one_file_at_most_knows_each_way_to_make_processes(library: str):
     files = importers(library)
 
     assert len(files) <= 1, f"{library} is imported by {files}: one file owns it"
+    assert files, f"nothing imports {library}: this test looks for the wrong thing"
     assert all(name.startswith("actorrl/actor/") for name in files), f"{library} belongs to the runtime, not {files}"
 
 
@@ -137,3 +138,14 @@ def test_the_runtime_imports_torch_only_where_a_tensor_has_arrived():
 
     assert not at_import, "a tensor that was sent is rebuilt with torch, in a function; nothing else needs it"
     assert set(anywhere) <= {"actorrl/actor/arrays.py"}
+
+
+def test_ray_is_imported_where_it_is_asked_for_and_nowhere_else():
+    on_ray = {name for name in MODULES if name.startswith("actorrl.actor.ray_")}
+    at_import = {
+        name
+        for name, path in MODULES.items()
+        if name not in on_ray and on_ray & {module for _, module in imported(path, only_at_import=True)}
+    }
+
+    assert not at_import, "Ray is optional: system.py imports its engine in a function"

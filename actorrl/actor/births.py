@@ -102,6 +102,11 @@ class Births:
         """The nursery's pid, in the driver."""
         return self._process.pid if self._process is not None else None
 
+    @property
+    def started(self) -> bool:
+        """Whether anything was ever spawned."""
+        return self._process is not None
+
     def spawn(self, wish: dict[str, Any]) -> tuple[int, int, int]:
         """Have an actor's process made or found: (actor, process, pid). ValueError as the nursery says."""
         wish = {

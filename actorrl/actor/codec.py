@@ -16,6 +16,7 @@ import io
 import itertools
 import os
 import pickle
+import secrets
 import sys
 import threading
 import types
@@ -31,7 +32,7 @@ from .lean import LEAN, read_lean, write_lean
 __all__ = ["Encoded", "by_identity", "decode", "encode"]
 
 PLAIN = frozenset({int, float, str, bytes, bool, type(None)})
-_origin = f"{os.getpid():x}"
+_origin = secrets.token_hex(6)  # of this process, among those of all machines
 _counter = itertools.count()
 _lock = threading.RLock()
 _keys: weakref.WeakKeyDictionary[Any, str] = weakref.WeakKeyDictionary()  # object -> key
@@ -234,7 +235,7 @@ def can_import(module: types.ModuleType) -> bool:
 
 def _reset_after_fork() -> None:
     global _origin, _lock
-    _origin, _lock = f"{os.getpid():x}", threading.RLock()
+    _origin, _lock = secrets.token_hex(6), threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):

@@ -69,6 +69,10 @@ class Line:
             pass
         except OSError:
             alive = False
+        return self._whole(), alive
+
+    def _whole(self) -> list[tuple[Any, ...]]:
+        """The messages of which every byte has come."""
         messages = []
         while len(self._inbound) >= _LENGTH.size:
             (length,) = _LENGTH.unpack_from(self._inbound)
@@ -77,7 +81,7 @@ class Line:
                 break
             messages.append(pickle.loads(self._inbound[_LENGTH.size : end]))
             del self._inbound[:end]
-        return messages, alive
+        return messages
 
     def close(self) -> None:
         self.socket.close()

@@ -33,19 +33,8 @@ class Mapping:
 
     def _map(self) -> Any:
         lease = getattr(self._held, "lease", None)
-        if lease is not None:
-            pool, (slot, _) = lease.loans.arena.pool, lease.key
-            try:
-                return mmap.mmap(
-                    pool.fd,
-                    lease.length,
-                    flags=mmap.MAP_PRIVATE,
-                    prot=mmap.PROT_READ | mmap.PROT_WRITE,
-                    offset=pool.start(slot) + lease.offset,
-                )
-            except (OSError, ValueError):  # no room in the address space
-                pass
-        return bytearray(self._held)
+        memory = lease.private() if lease is not None else None
+        return memory if memory is not None else bytearray(self._held)
 
     def take(self, offset: int, length: int) -> Any:
         """A part for one tensor; None if another has a piece of it: what one writes the other must not see."""

@@ -74,7 +74,8 @@ def died(end: End, call: str | None = None, started: bool | None = False) -> Act
 
 def _how(end: End) -> str:
     if end.reason == "exited":
-        what = f"was killed by {end.signal}" if end.signal else f"exited with code {end.exitcode}"
+        code = "died" if end.exitcode is None else f"exited with code {end.exitcode}"
+        what = f"was killed by {end.signal}" if end.signal else code
         return what + (f" while it ran {end.running!r}" if end.running else "")
     return {
         "stopped": "was stopped",

@@ -21,7 +21,7 @@ __all__ = ["ActorInfo", "Call", "Engine", "Spawn", "engine", "install"]
 class Spawn(NamedTuple):
     """One request for a new actor."""
 
-    place: int | None
+    place: int | str | None
     factory: Callable[..., Any]
     """The class, or any callable that returns the object."""
     args: tuple[Any, ...]
@@ -47,7 +47,7 @@ class ActorInfo(NamedTuple):
     name: str | None
     cls: str
     pid: int | None
-    place: int | None
+    place: int | str | None
     state: str
     """ "starting", "idle", "running" or "stopping"."""
     queue: int

@@ -21,7 +21,7 @@ from .frames import sender_of
 from .loans import Loans, ShareLease
 from .pool import Pool
 
-__all__ = ["Freight", "here", "join", "share_of"]
+__all__ = ["Freight", "here", "join", "share_of", "use"]
 
 _COUNT = struct.Struct("<I")
 SHARED, FRAME = 1 << 31, 0xFFFFFFFF
@@ -120,7 +120,13 @@ def _open(lease: ShareLease) -> Any:
 def share_of(buffer: Any) -> ShareLease | None:
     """The share that a buffer is; None for any other."""
     lease = getattr(memoryview(buffer).obj, "lease", None)
-    return lease if type(lease) is ShareLease else None
+    return lease if isinstance(lease, ShareLease) else None
+
+
+def use(freight: Freight | None) -> None:
+    """Let this process have another Freight, as a system on Ray does; None for one of its own again."""
+    global _here, _pid
+    _here, _pid = freight, os.getpid() if freight is not None else None
 
 
 _here: Freight | None = None

@@ -32,6 +32,7 @@ from .future import DONE, Future
 from .guests import Guest
 from .keeping import check_keeps
 from .mailbox import Envelope
+from .options import check_local
 from .ref import ActorRef
 from .routes import refusal
 
@@ -59,6 +60,7 @@ class InlineEngine:
     # -- spawning and ending ---------------------------------------------------------------------
 
     def spawn(self, spawn: Spawn) -> ActorRef[Any]:
+        check_local(spawn.place, spawn.options, "inline")
         body = encode_spawn(spawn).sealed()
         check_keeps(spawn)
         owner = self._owner()
@@ -304,8 +306,7 @@ class InlineEngine:
     def block(self, future: Future[Any], deadline: float | None) -> None:
         self.block_any([future], 1, deadline)
 
-    def block_each(self, futures: Sequence[Any]) -> None:
-        """Nothing is gained by it here."""
+    def block_each(self, futures: Sequence[Any]) -> None: ...
 
     def block_any(self, futures: Sequence[Future[Any]], count: int, deadline: float | None) -> None:
         me = threading.get_ident()

@@ -10,6 +10,7 @@ what is held by then.
 
 from __future__ import annotations
 
+import mmap
 import queue
 import threading
 from collections import Counter
@@ -108,6 +109,16 @@ class ShareLease:
     def __init__(self, loans: Loans, key: Key, offset: int, length: int) -> None:
         self.loans, self.key, self.offset, self.length = loans, key, offset, length
         self._forks = loans.arena.forks
+
+    def private(self) -> mmap.mmap | None:
+        """Its bytes copied on write; None where there is no room in the address space."""
+        pool, (slot, _) = self.loans.arena.pool, self.key
+        prot = mmap.PROT_READ | mmap.PROT_WRITE
+        try:
+            at = pool.start(slot) + self.offset
+            return mmap.mmap(pool.fd, self.length, flags=mmap.MAP_PRIVATE, prot=prot, offset=at)
+        except (OSError, ValueError):
+            return None
 
     def __del__(self) -> None:
         if self.loans.arena.forks == self._forks:

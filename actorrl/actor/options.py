@@ -13,9 +13,9 @@ from typing import Any
 
 from .restarts import Terms
 
-__all__ = ["Options", "check_place"]
+__all__ = ["Options", "check_local", "check_place"]
 
-LATER = ("gpus", "resources")
+ON_RAY = ("gpus", "resources")
 ON_FAILURE = ("raise", "ignore", "stop")
 ON_FULL = ("block", "raise")
 
@@ -70,9 +70,6 @@ class Options:
         return options
 
     def _check(self) -> None:
-        for key in LATER:
-            if getattr(self, key) != getattr(Options, key):
-                raise NotImplementedError(f"the option {key!r} is not built yet: leave it at its default")
         if self.on_failure not in ON_FAILURE:
             raise ValueError(f"on_failure must be one of {', '.join(ON_FAILURE)}; got {self.on_failure!r}")
         if self.on_full not in ON_FULL:
@@ -83,7 +80,18 @@ class Options:
             raise TypeError(f"an actor's name must be a non-empty str; got {self.name!r}")
         if self.threads is not None and (not isinstance(self.threads, int) or self.threads < 1):
             raise ValueError(f"threads must be an int of at least 1; got {self.threads!r}")
+        self._check_resources()
         self._check_restarts()
+
+    def _check_resources(self) -> None:
+        if self.gpus is not None and not _seconds(self.gpus):
+            raise ValueError(f"gpus must be a number of at least 0; got {self.gpus!r}")
+        if self.resources is not None:
+            if not isinstance(self.resources, Mapping):
+                raise TypeError(f"resources must be a dict of amounts by name; got {self.resources!r}")
+            for name, amount in self.resources.items():
+                if not isinstance(name, str) or not _seconds(amount):
+                    raise ValueError(f"resources maps names to amounts of at least 0; got {name!r}: {amount!r}")
 
     def _check_restarts(self) -> None:
         if not _whole(self.max_restarts, 0):
@@ -103,7 +111,7 @@ class Options:
     @property
     def place(self) -> dict[str, Any]:
         """The options that belong to the place and were given, plain enough for any pickler."""
-        given = {key: asdict(self)[key] for key in ("threads", "cpus", "env")}
+        given = {key: asdict(self)[key] for key in ("threads", "cpus", "env", *ON_RAY)}
         return {key: value for key, value in given.items() if value is not None}
 
 
@@ -115,12 +123,27 @@ def _seconds(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < float("inf")
 
 
-def check_place(place: Any) -> int | None:
-    """`place` if it is one: None, or an int of at least 0."""
+def check_place(place: Any) -> int | str | None:
+    """`place` if it is one: None, an int of at least 0, or the name of something in a Ray cluster."""
     if place is None or (isinstance(place, int) and not isinstance(place, bool) and place >= 0):
         return place
     if isinstance(place, int) and not isinstance(place, bool):
         raise ValueError(f"a place is None or an int of at least 0; got {place}")
+    if isinstance(place, str) and place:
+        return place
+    found = f"{place!r} ({type(place).__name__})"
+    raise TypeError(f"a place is None, an int of at least 0, or, on Ray, the name of a node or resource; got {found}")
+
+
+def check_local(place: Any, options: Options, engine: str) -> None:
+    """ValueError for what only a Ray cluster has."""
     if isinstance(place, str):
-        raise ValueError(f"a str names a node of a Ray cluster, which this engine has not; got place {place!r}")
-    raise TypeError(f"a place is None or an int of at least 0; got {place!r} ({type(place).__name__})")
+        raise ValueError(
+            f"a str names a node or a resource of a Ray cluster, which the engine {engine!r} has not; "
+            f"got place {place!r}"
+        )
+    for key in ON_RAY:
+        if getattr(options, key) is not None:
+            raise ValueError(
+                f"the option {key!r} is for Ray, and the engine is {engine!r}: leave it out, or init(engine='ray')"
+            )

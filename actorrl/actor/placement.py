@@ -24,7 +24,7 @@ _MISSING: Any = object()
 class Spawner(Generic[P, T]):
     """What `@startat(place)` leaves of a class or factory: calling it spawns an actor there."""
 
-    def __init__(self, place: int | None, cls: Callable[P, T], options: Options) -> None:
+    def __init__(self, place: int | str | None, cls: Callable[P, T], options: Options) -> None:
         if not callable(cls):
             raise TypeError(f"startat({place!r}) decorates a class or a factory; got {cls!r}")
         functools.update_wrapper(self, cls, updated=())
@@ -55,7 +55,8 @@ def startat(place: Any, cls: Any = _MISSING, /, *args: Any, **kwargs: Any) -> An
 
     Args:
         place: None for a process of its own; an int of at least 0 for that worker process, shared
-            with the other actors placed there.
+            with the other actors placed there. On Ray: on the k-th node, modulo their number; and a str is
+            the address of a node, or a resource that a node has.
         cls: the class, or any callable that returns the object; every further argument is its own.
             Without it, the keywords are options and the result is a decorator.
 
@@ -63,7 +64,8 @@ def startat(place: Any, cls: Any = _MISSING, /, *args: Any, **kwargs: Any) -> An
         The new actor's ActorRef, at once; or the decorator.
 
     Raises:
-        ValueError: for a negative place, a taken name, or options that differ from the place's.
+        ValueError: for a negative place, one that the engine or the cluster has not, a taken name, or options
+            that differ from the place's.
         TypeError: for an option that does not exist or an argument that cannot be pickled.
     """
     place = check_place(place)

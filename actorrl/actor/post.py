@@ -18,7 +18,6 @@ from .codec import Encoded, encode
 from .engine import Call
 from .faults import encode_error, error_text
 from .frames import BUFFERS, CALL, DEFINES, ERROR, FAILURE, FUNCTION, GONE, GROUP, REPLY, flags_of, pack
-from .freight import here
 from .future import Future
 from .lean import Lean
 from .mailbox import Envelope
@@ -39,20 +38,19 @@ class Post(Arrivals):
     """See the module.
 
     Args:
-        directory: where the sockets of the system are.
+        transport: carries them.
         token: names the system.
-        number: this process.
         news: sends a message to the nursery.
     """
 
-    def __init__(self, directory: str, token: str, number: int, news: Callable[..., None]) -> None:
-        super().__init__(number, news)
+    def __init__(self, transport: Transport, token: str, news: Callable[..., None]) -> None:
+        super().__init__(transport.number, news)
         self.token, self.pid = token, os.getpid()
         self._numbers = self.ledger.numbers
-        self.transport = Transport(directory, number, here())
+        self.transport = transport
         self.lean = Lean(self)
         self.receiver = Receiver(self.transport, self.dispatch, lambda: self.ledger.open)
-        self._local = Peer(number, None)  # for the actors that live here, whom no socket leads to
+        self._local = Peer(self.number, None)  # for the actors that live here, whom no socket leads to
 
     # -- what leaves -------------------------------------------------------------------------------
 

@@ -7,6 +7,8 @@ wait. It joins four things that know little of each other:
     post.py      messages to and from the other processes
     births.py    the line to the nursery: spawns, names, ends
     host.py      the actors that live here (none in the driver)
+
+What it does about the nursery's news is in news.py.
 """
 
 from __future__ import annotations
@@ -15,13 +17,13 @@ import logging
 import os
 import secrets
 import shutil
-import signal
 import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from . import freight
 from .arguments import encode_spawn
 from .births import Births, make_directory
 from .callbacks import Callbacks
@@ -31,20 +33,21 @@ from .context import here
 from .cradle import Cradles
 from .deaths import End, died
 from .engine import ActorInfo, Spawn, install
-from .faults import error_text
 from .frames import CANCEL, STOP, pack
 from .future import Future, in_order
 from .host import Host
 from .keeping import check_keeps
 from .moves import Moves
+from .news import News
+from .options import check_local
 from .post import Post
-from .reaping import kill_all_marked, kill_group
 from .receiver import Waiter
 from .ref import ActorRef
 from .registry import DRIVER
 from .residents import Birth
 from .stacks import late, of_actor
 from .status import Page
+from .transport import Transport
 from .waits import Waits
 
 __all__ = ["ProcessEngine"]
@@ -55,27 +58,34 @@ EXAMPLES = 3
 log = logging.getLogger("actorrl")
 
 
-class ProcessEngine:
+class ProcessEngine(News):
     """See the module. Made by `start` in the driver and by `join` in a worker."""
 
     def __init__(self, directory: str, token: str, number: int, line: socket.socket | None, seed: int) -> None:
         self.token, self.number = token, number
         self._directory = directory
         self._lock_fd: int | None = None
+        transport = self._open_transport()
         self._root = Cell(ActorRef(token, number, 0, "the program"), "raise", seed, ())
         self._spawning = threading.Lock()
         self._callbacks = Callbacks()
         self._closing = False
-        self.post = Post(directory, token, number, lambda *news: self.births.send(*news))
+        self.post = Post(transport, token, lambda *news: self.births.send(*news))
         self.ledger, self.receiver = self.post.ledger, self.post.receiver
         self.failures = self.ledger.failures
-        self.births = Births(directory, token, self._on_news, self._on_lost, line)
+        self.births = self._open_births(line)
         self.waits = Waits(number, self.receiver, lambda *news: self.births.send(*news), lambda: self.post.host)
         self._moves = Moves(self.post)
         self._cradles = Cradles(self.post, self._moves)
         calls = Calls(self, self.post, self.births, self._moves, self.waits)
         self.call, self.tell, self.call_group = calls.call, calls.tell, calls.call_group
         self._meet = calls.meet
+
+    def _open_transport(self) -> Transport:
+        return Transport(self._directory, self.number, freight.here())
+
+    def _open_births(self, line: socket.socket | None) -> Births:
+        return Births(self._directory, self.token, self._on_news, self._on_lost, line)
 
     @classmethod
     def start(cls, seed: int | None) -> ProcessEngine:
@@ -93,16 +103,21 @@ class ProcessEngine:
         loans = engine.post.transport.freight.loans
         if loans is not None:
             loans.connect(engine.births.send)
-        host = engine.post.host = Host(engine.post, engine.stop_children, place, page)
-        engine.births.listen()
-        install(engine)
+        engine.serve(place, page)
+
+    def serve(self, place: int | None, page: Page) -> None:
+        """Let actors live here, until the last of them has ended."""
+        host = self.post.host = Host(self.post, self.stop_children, place, page)
+        self.births.listen()
+        install(self)
         host.serve()
-        engine.receiver.close()
-        engine.post.transport.close(1.0)
+        self.receiver.close()
+        self.post.transport.close(1.0)
 
     # -- spawning --------------------------------------------------------------------------------
 
     def spawn(self, spawn: Spawn) -> ActorRef[Any]:
+        self._check(spawn)
         body = encode_spawn(spawn)  # what cannot be sent is refused before a process is made
         check_keeps(spawn)
         owner, number = self._owner(), self.number
@@ -126,6 +141,9 @@ class ProcessEngine:
         self._cradles.bear(birth, process, body, options.max_restarts > 0)
         return ref
 
+    def _check(self, spawn: Spawn) -> None:
+        check_local(spawn.place, spawn.options, "processes")
+
     def _owner(self) -> Cell:
         """Who spawns here: the actor whose handler runs, the only one that a thread can belong to, or the program."""
         if here.cell is not None:
@@ -141,96 +159,6 @@ class ProcessEngine:
                     self.stop(child, 10.0)
                 except TimeoutError as error:
                     log.error("%s", error)
-
-    # -- news from the nursery, on the control thread ----------------------------------------------
-
-    def _on_news(self, kind: str, *news: Any) -> None:
-        if kind == "ended":
-            self._on_ended(*news)
-        elif kind == "restarting":
-            self._on_restarting(*news)
-        elif kind == "moved":
-            self._on_moved(*news)
-        elif kind == "checkpoint":
-            self._cradles.keep(*news)
-        elif kind in ("log", "restart"):
-            log.log(logging.ERROR if kind == "log" else logging.WARNING, "%s", news[0])
-        elif kind == "gone":
-            self.post.transport.forget(news[0])
-            self.receiver.nudge()
-        elif kind == "failure":
-            self.post.on_failure(*news)
-            self.receiver.nudge()
-        elif kind == "unreceived":
-            self._on_unreceived(*news)
-        elif kind == "leave" and self.post.host is not None:
-            self.post.host.leave(news[0])
-        elif kind == "count" and self.post.host is not None:
-            self.post.host.count()
-        elif kind == "probe":
-            self.waits.probe(*news)
-        elif kind == "deadlock":
-            self.waits.broken(*news)
-        elif kind == "abort":
-            log.error("the program ends: an actor with on_failure='stop' failed")
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    def _on_restarting(self, end: End, address: int) -> None:
-        self._moves.restarting(end.actor, address)
-        if self.ledger.has_open(end.actor) and not self._closing:
-            self.receiver.settle()  # its last replies may still be on their way
-        self.ledger.lose(end, self.number)
-        if end.gone is not None:
-            self.post.transport.forget(end.gone)
-        self.receiver.nudge()
-
-    def _on_moved(self, actor: int, address: int, process: int, pid: int, restarts: int) -> None:
-        self._cradles.bear_again(actor, address, process, restarts)
-        self._moves.moved(actor, address, process, pid, restarts)
-        self.receiver.nudge()
-
-    def _on_ended(self, end: End, ask: bool) -> int:
-        if self.ledger.has_open(end.actor) and not self._closing:
-            self.receiver.settle()  # its last replies may still be on their way
-        self._cradles.ended(end.actor)
-        received = self.ledger.end(end, self.number) + self._moves.ended(end)
-        if ask:
-            self.births.send("had", end.actor, received)
-        if end.gone is not None:
-            self.post.transport.forget(end.gone)
-        self.receiver.nudge()
-        return received
-
-    def _on_unreceived(self, end: End, owner: int, on_failure: str) -> None:
-        if self.ledger.failures.claimed(end.actor):
-            return
-        error = died(end, None, None)
-        text = f"nobody had a call open to it:\n{error_text(error)}"
-        if self.number == DRIVER:
-            log.error("%s", text)
-        else:
-            self.births.send("log", text)
-        if on_failure == "raise":
-            self.ledger.failures.add(owner, -end.actor, None, lambda: error)
-            self.receiver.nudge()
-        elif on_failure == "stop":
-            self.births.send("end_owner", owner)
-
-    def _on_lost(self) -> None:
-        if self._closing:
-            return
-        if self.number != DRIVER:
-            os.killpg(0, signal.SIGKILL)
-        kill_all_marked(self.token)
-        self.births.forget()
-        for route in list(self.ledger.routes.values()):
-            ref, pid = route.ref, route.pid
-            if pid is not None:
-                kill_group(pid)
-            end = End(ref._actor, "lost", ref._cls, ref._name, pid)
-            policy = self.ledger.policies.get(ref._actor, "ignore")  # what another owner spawned ended with that one
-            if not self._on_ended(end, False):
-                self._on_unreceived(end, 0, policy)
 
     # -- waiting ---------------------------------------------------------------------------------
 
@@ -369,7 +297,7 @@ class ProcessEngine:
     def shutdown(self, timeout: float, quiet: bool = False) -> None:
         deadline = time.monotonic() + timeout
         try:
-            if self.births.nursery_pid is not None:
+            if self.births.started:
                 self._stop_all(deadline, quiet)
         finally:
             self._close()

@@ -9,6 +9,7 @@ The first spawn starts the default one. What the public functions do with future
 from __future__ import annotations
 
 import atexit
+import importlib.util
 import logging
 import os
 import sys
@@ -37,23 +38,27 @@ class System:
 
     Args:
         engine: "processes" (each actor or place a process of its own), "inline" (all here, for
-            debugging) or "ray".
+            debugging) or "ray" (actors of a Ray cluster).
         seed: an int of at least 0 from which every actor's random numbers follow; None for fresh entropy.
+        address: of a Ray cluster, "host:port" or "auto"; None for the one this program is connected to, else for a
+            Ray of its own on this machine. For the engine "ray" only.
 
     Raises:
-        ValueError: for an engine that does not exist.
+        ValueError: for an engine that does not exist, or an address where it has no use.
+        ImportError: for the engine "ray" where Ray is not installed.
         RuntimeError: if a system is running already, or inside an actor.
     """
 
-    def __init__(self, engine: str = "processes", seed: int | None = None) -> None:
+    def __init__(self, engine: str = "processes", seed: int | None = None, address: str | None = None) -> None:
         if engine not in ("processes", "inline", "ray"):
             raise ValueError(f"engine must be 'processes', 'inline' or 'ray'; got {engine!r}")
-        if engine == "ray":
-            raise NotImplementedError("the engine 'ray' is not built yet: use 'processes' or 'inline'")
+        if address is not None and engine != "ray":
+            raise ValueError(f"address={address!r} names a Ray cluster: it goes with engine='ray', not {engine!r}")
         if seed is not None and (not isinstance(seed, int) or seed < 0):
             raise ValueError(f"seed must be None or an int of at least 0; got {seed!r}")
         self.engine = engine
         self.seed = seed
+        self.address = address
         self._running: Engine | None = None
 
     def __enter__(self) -> System:
@@ -62,7 +67,7 @@ class System:
                 raise RuntimeError("a system cannot be started inside an actor: spawn actors there instead")
             if active.engine is not None and active.pid == os.getpid():
                 raise RuntimeError("an actor system is running already: shutdown() it first; there is one at a time")
-            self._running = _make(self.engine, self.seed)
+            self._running = _make(self.engine, self.seed, self.address)
             install(self._running)
             _watch_exit()
         return self
@@ -84,19 +89,25 @@ class System:
         return f"<System engine={self.engine!r} seed={self.seed} {state}>"
 
 
-def _make(name: str, seed: int | None) -> Engine:
+def _make(name: str, seed: int | None, address: str | None) -> Engine:
     if name == "inline":
         from .inline import InlineEngine
 
         return InlineEngine(seed)
+    if name == "ray":
+        if importlib.util.find_spec("ray") is None:
+            raise ImportError("the engine 'ray' needs Ray, which is not installed: pip install 'actorrl[ray]'")
+        from .ray_engine import RayEngine
+
+        return RayEngine.of_program(seed, address)
     from .processes import ProcessEngine
 
     return ProcessEngine.start(seed)
 
 
-def init(engine: str = "processes", seed: int | None = None) -> System:
+def init(engine: str = "processes", seed: int | None = None, address: str | None = None) -> System:
     """Start the actor system; it runs until `shutdown()` or the program's end. Arguments as for `System`."""
-    return System(engine, seed).__enter__()
+    return System(engine, seed, address).__enter__()
 
 
 def shutdown(timeout: float = GRACE) -> None:

@@ -9,9 +9,7 @@ sender arrive in the order they were sent (turns.py).
                   PULL ◄──ipc── PUSH
                    ▲ inproc: wake() interrupts whoever blocks in receive()
 
-A lone message leaves at once. In a burst (an actor with more to answer, a caller that calls on and
-on) messages to one process are held and leave together: after 128, when their sender waits for
-something, or after half a millisecond, whichever comes first.
+Which messages leave together is the business of outbox.py.
 
 Every message ends with its place in the order and the key of the system (keys.py); what arrives
 without the key is not looked at.
@@ -19,7 +17,6 @@ without the key is not looked at.
 
 from __future__ import annotations
 
-import pickle
 import select
 import threading
 import time
@@ -31,11 +28,11 @@ from typing import Any, overload
 import zmq
 import zmq.backend
 
-from .bell import Bell
 from .door import WIDE, Door, files_of, unlink
 from .frames import BUFFERS, WAKE, pack
 from .freight import Freight
 from .keys import KEY, read_key
+from .outbox import Outbox
 from .peer import Peer
 from .plain import FIRST
 from .turns import TAIL, Turns
@@ -43,26 +40,22 @@ from .turns import TAIL, Turns
 __all__ = ["Transport"]
 
 _send = zmq.backend.Socket.send  # past what its own send checks for other kinds of sockets
-_dumps, _tail, _tail_of = pickle.dumps, TAIL.pack, TAIL.unpack_from
+_tail, _tail_of = TAIL.pack, TAIL.unpack_from
 _NOW, _WIDE = (int(zmq.NOBLOCK),), (WIDE,)
 _NOTHING: list[Any] = []
 _FIRST = bytes((FIRST,))
 END = TAIL.size + KEY
 """Bytes at the end of every message."""
 
-AT_ONCE, LARGE = 128, 64 * 1024
-"""So many messages, or bytes, are held at most."""
-SOON = 0.0005
-"""Seconds a held message may wait."""
 MOMENT = 100
 """Milliseconds that a handler waits before somebody looks what for."""
 
 
-class Transport:
+class Transport(Outbox):
     """`send` from any thread; `receive` from one thread at a time (see receiver.py)."""
 
     def __init__(self, directory: str, number: int, freight: Freight | None = None) -> None:
-        self.number = number
+        super().__init__(number)
         self.freight = freight or Freight(None)
         self._mourning = self.freight.mourning
         self._directory, self.key = directory, read_key(directory)
@@ -89,103 +82,10 @@ class Transport:
         self._by_door = False  # the last message came so
         self._at_door = [(self.door.fd, select.POLLIN)]
         self._poll = self._poller().poll
-        self.peers: dict[int, Peer] = {}
         self._forgotten: set[int] = set()  # dead processes, whose numbers do not come again
         self._lock = threading.Lock()
         self._alarm = self._connect("inproc://wake")
         self._alarm_lock = threading.Lock()
-        self._closed = False
-        self.turn = 0
-        self.holding = False
-        self._held_something = Bell()
-        self._flusher: threading.Thread | None = None
-
-    def known(self, process: int) -> set[str]:
-        """The keys of the definitions that `process` has."""
-        return self.peer(process).known
-
-    def send(self, process: int, frame: bytes, buffers: Sequence[Any] = (), hold: bool = False) -> None:
-        """Hand a message to the socket of `process`; does not wait for it to arrive.
-
-        With `hold` the sender says that more will follow: the message may leave with those.
-        """
-        peer = self.peers.get(process) or self.peer(process)
-        with peer.lock:
-            self.push(peer, frame, buffers, hold)
-
-    def push(self, peer: Peer, frame: bytes, buffers: Sequence[Any] = (), hold: bool = False) -> None:
-        """`send` by one who has the peer's lock."""
-        if peer.gone:
-            return
-        if buffers:
-            self._send_large(peer, frame, buffers)
-        elif hold or peer.held:
-            peer.held.append(frame)
-            peer.frames += 1
-            peer.size += len(frame)
-            if not hold or len(peer.held) >= AT_ONCE or peer.size >= LARGE:
-                peer.flush()
-            elif not self.holding:
-                self._hold()
-        else:
-            peer.put(frame)
-
-    def push_call(self, peer: Peer, entry: tuple[Any, ...]) -> None:
-        """The same for a call of plain values (see plain.py); held where calls follow each other closely."""
-        if peer.held or peer.hurried(self.turn):
-            self.push_plain(peer, entry, True)  # what follows messages that are held is held as well
-        elif not peer.gone:
-            peer.put(_dumps([self.number, entry], 5))
-
-    def push_plain(self, peer: Peer, entry: tuple[Any, ...], hold: bool) -> None:
-        """The same for any message of plain values."""
-        if peer.gone:
-            return
-        held = peer.held
-        if held or hold:
-            held.append(entry)
-            if not hold or len(held) >= AT_ONCE:
-                peer.flush()
-            elif not self.holding:
-                self._hold()
-        else:
-            peer.put(_dumps([self.number, entry], 5))
-
-    def send_plain(self, process: int, entry: tuple[Any, ...], hold: bool = False) -> None:
-        """`push_plain` by one who has not the peer's lock."""
-        peer = self.peers.get(process) or self.peer(process)
-        with peer.lock:
-            self.push_plain(peer, entry, hold)
-
-    def flush(self) -> None:
-        """Send all that is held: whoever sent it is about to wait."""
-        self.turn += 1
-        if self.holding:
-            self._flush_all()
-
-    def _flush_all(self) -> None:
-        self.holding = False
-        for peer in list(self.peers.values()):
-            if peer.held:
-                with peer.lock:
-                    if not peer.gone:
-                        peer.flush()
-
-    def _hold(self) -> None:
-        self.holding = True
-        if self._flusher is None:
-            self._flusher = threading.Thread(target=self._flush_soon, name="actorrl-flusher", daemon=True)
-            self._flusher.start()
-        self._held_something.set()
-
-    def _flush_soon(self) -> None:
-        """A thread: whatever is held leaves half a millisecond later at the latest."""
-        while not self._closed:
-            self._held_something.wait()
-            self._held_something.clear()
-            while self.holding and not self._closed:
-                time.sleep(SOON)
-                self._flush_all()
 
     def _send_large(self, peer: Peer, frame: bytes, buffers: Sequence[Any]) -> None:
         peer.flush()

@@ -42,7 +42,7 @@ def root(array: Any) -> Any:
     plain = sys.modules["numpy"].ndarray
     while type(array) is plain:
         array = array.base
-    return array if isinstance(array, plain) and type(getattr(array, "lease", None)) is ShareLease else None
+    return array if isinstance(array, plain) and isinstance(getattr(array, "lease", None), ShareLease) else None
 
 
 def place_in(held: Any, array: Any) -> int:

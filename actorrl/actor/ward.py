@@ -36,6 +36,11 @@ class Ward:
         self.ends: dict[int, End] = {}  # told by the worker, published once the process is gone
 
     @property
+    def shared(self) -> bool:
+        """Whether several actors may live in it."""
+        return isinstance(self.place, int)
+
+    @property
     def pid(self) -> int:
         """Of the process, once it is started."""
         assert self.child is not None
@@ -57,22 +62,22 @@ class Ward:
         text = written(self.page, SIZE)
         return tuple(Dump(reading.running, reading.thread, text) if reading is not None else Dump(None, 0, text))
 
-    def end_of(self, entry: Entry, code: int, last_words: str) -> End:
+    def end_of(self, entry: Entry, code: int | None, last_words: str) -> End:
         """How one of its actors ended: with the process, or before it."""
         started = read_started(self.page, entry.address)
         told = self.ends.get(entry.address)
         if told is not None:
             return told._replace(started=started, gone=self.number, stderr=last_words)
         reading = read(self.page, entry.address)
-        meant = self.place is None or entry.actor in self.asked
+        meant = not self.shared or entry.actor in self.asked
         return End(
             entry.address,
             self.killed if meant and self.killed else "exited",
             entry.cls,
             entry.name,
             self.pid,
-            exitcode=code if code >= 0 else None,
-            signal=signal_name(-code) if code < 0 else None,
+            exitcode=code if code is not None and code >= 0 else None,
+            signal=signal_name(-code) if code is not None and code < 0 else None,
             running=reading.running if reading else None,
             started=started,
             stderr=last_words,

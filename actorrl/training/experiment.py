@@ -122,8 +122,6 @@ class Experiment:
         self.steps = _whole(self.steps, "steps", 1)
         self.seed = _whole(self.seed, "seed", 0)
         self.require_engine()
-        if self.engine == "ray":
-            raise NotImplementedError("the engine 'ray' is not built yet: use 'processes' or 'inline'")
         return self
 
     def require_engine(self) -> None:

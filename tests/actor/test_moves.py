@@ -16,7 +16,7 @@ from actorrl.actor.moves import Moves
 from actorrl.actor.post import Post
 from actorrl.actor.ref import ActorRef
 from actorrl.actor.routes import Route
-from actorrl.actor.transport import Peer
+from actorrl.actor.transport import Peer, Transport
 from actorrl.errors import ActorDied, MailboxFull
 
 ME, BOUNDS = 0, (3, "raise")
@@ -27,7 +27,7 @@ class Wire(Post):
 
     def __init__(self, directory: Path) -> None:
         make_key(str(directory))
-        super().__init__(str(directory), "token", ME, lambda *news: None)
+        super().__init__(Transport(str(directory), ME), "token", lambda *news: None)
         self.sent: list[tuple[int, int, Any]] = []
         self.peers: dict[int, Peer] = {}
 

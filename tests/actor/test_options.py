@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from actorrl.actor.options import LATER, Options, check_place
+from actorrl.actor.options import ON_RAY, Options, check_local, check_place
 
 
 def test_the_defaults_are_what_the_contract_says():
@@ -56,6 +56,9 @@ def test_an_option_like_no_other_lists_them_all():
         ({"backoff": -0.1}, ValueError, "backoff must be a number of seconds, at least 0; got -0.1"),
         ({"backoff": "soon"}, ValueError, "got 'soon'"),
         ({"checkpoint": 0}, ValueError, "checkpoint must be None or an int of at least 1; got 0"),
+        ({"gpus": -1}, ValueError, "gpus must be a number of at least 0; got -1"),
+        ({"resources": ["tpu"]}, TypeError, "resources must be a dict"),
+        ({"resources": {"tpu": "two"}}, ValueError, "got 'tpu': 'two'"),
     ],
 )
 def test_a_bad_value_says_what_was_expected_and_found(changes: dict[str, Any], error: type[Exception], text: str):
@@ -63,11 +66,13 @@ def test_a_bad_value_says_what_was_expected_and_found(changes: dict[str, Any], e
         Options().override(changes)
 
 
-@pytest.mark.parametrize("key", LATER)
-def test_what_is_not_built_yet_may_only_have_its_default(key: str):
-    assert Options().override({key: getattr(Options, key)}) == Options()
-    with pytest.raises(NotImplementedError, match=key):
-        Options().override({key: 7})
+@pytest.mark.parametrize("key", ON_RAY)
+def test_what_only_ray_has_is_refused_by_its_name_elsewhere(key: str):
+    options = Options().override({"gpus": 1.0} if key == "gpus" else {"resources": {"tpu": 1}})
+
+    check_local(0, Options(), "processes")
+    with pytest.raises(ValueError, match=f"{key}.*Ray.*'processes'"):
+        check_local(0, options, "processes")
 
 
 @pytest.mark.parametrize(("cpus", "expected"), [(0, (0,)), ([0, 1], (0, 1)), (range(2), (0, 1)), ({3}, (3,))])
@@ -85,8 +90,8 @@ def test_only_what_was_given_belongs_to_the_place():
     assert options.place == {"threads": 2}
 
 
-@pytest.mark.parametrize("place", [None, 0, 7, 10**9])
-def test_a_place_is_none_or_a_number(place: Any):
+@pytest.mark.parametrize("place", [None, 0, 7, 10**9, "node"])
+def test_a_place_is_none_a_number_or_a_name(place: Any):
     assert check_place(place) == place
 
 
@@ -94,7 +99,7 @@ def test_a_place_is_none_or_a_number(place: Any):
     ("place", "error", "text"),
     [
         (-1, ValueError, "at least 0; got -1"),
-        ("node", ValueError, "Ray.*got place 'node'"),
+        ("", TypeError, r"got '' \(str\)"),
         (True, TypeError, r"got True \(bool\)"),
         (1.0, TypeError, r"got 1.0 \(float\)"),
         (object, TypeError, "type"),
@@ -103,3 +108,8 @@ def test_a_place_is_none_or_a_number(place: Any):
 def test_anything_else_is_no_place(place: Any, error: type[Exception], text: str):
     with pytest.raises(error, match=text):
         check_place(place)
+
+
+def test_a_name_is_a_place_on_ray_alone():
+    with pytest.raises(ValueError, match=r"Ray.*'inline'.*got place 'node'"):
+        check_local("node", Options(), "inline")

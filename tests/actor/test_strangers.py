@@ -24,6 +24,7 @@ from actorrl.actor.keys import KEY, make_key, read_key
 from actorrl.actor.plain import pack_plain
 from actorrl.actor.post import Post
 from actorrl.actor.status import SIZE, Page
+from actorrl.actor.transport import Transport
 from actorrl.actor.turns import TAIL
 
 MEMORY = 1 << 31
@@ -143,7 +144,7 @@ class Process:
     def __init__(self, directory: str) -> None:
         make_key(directory)
         self.news: list[Any] = []
-        self.post = Post(directory, "t", 3, lambda *news: self.news.append(news))
+        self.post = Post(Transport(directory, 3), "t", lambda *news: self.news.append(news))
         self.post.host = Host(self.post, lambda cell: None, None, Page(mmap.mmap(-1, SIZE)))
 
     def close(self) -> None:

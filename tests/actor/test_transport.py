@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from two_ends import LIMIT, TwoEnds
 
-from actorrl.actor import transport as module
+from actorrl.actor import outbox as module
 from actorrl.actor.frames import BATCH, BUFFERS, CALL, WAKE, pack, split_batch, unpack
 from actorrl.actor.keys import make_key
 from actorrl.actor.transport import Transport

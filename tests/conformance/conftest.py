@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from engines import ENGINES
+from engines import ENGINES, RAY_ALONE
 from gates import Gate
-from shared_system import shared, wanted
+from shared_system import named, shared, wanted
 
 from actorrl import fetch
 
@@ -23,9 +23,12 @@ def engine(request: pytest.FixtureRequest) -> str:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests with systems of their own first, then those that share one, engine by engine, so that each starts once."""
     ours = [place for place, item in enumerate(items) if "conformance" in item.path.parts]
-    by_engine = sorted((items[place] for place in ours), key=lambda item: [None, *ENGINES].index(wanted(item)))
+    order = [None, *ENGINES, "inline", "ray"]
+    by_engine = sorted((items[place] for place in ours), key=lambda item: order.index(wanted(item)))
     for place, item in zip(ours, by_engine, strict=True):
         items[place] = item
+    if RAY_ALONE:
+        items[:] = [item for item in items if wanted(item) == "ray" or named(item) == "ray"]
 
 
 @pytest.fixture(autouse=True)

