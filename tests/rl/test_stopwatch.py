@@ -124,7 +124,7 @@ def practised(watch: Stopwatch | None) -> tuple[Practice, list[np.ndarray]]:
     if watch is not None:
         practice.timed_by(watch)
         watch.begin()
-    while practice.steps < 60:
+    while practice.steps < 60 or not practice.settled:
         practice.advance(60 - practice.steps)
     if watch is not None:
         watch.end()
