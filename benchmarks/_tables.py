@@ -20,6 +20,8 @@ HERE = Path(__file__).parent
 PAGES = [HERE.parent / "README.md", HERE / "README.md"]
 CONTESTS = ["calls", "arrays", "spawn", "vector_step", "replay_actor", "sampling", "training"]
 PRICE = ["sync pinned", "pipelined", "tells", "10 MB", "eight", "cold", "optimiser", "step"]
+WHOLE = ["fragments", "env_cost", "scaling_model"]
+"""Those that keep their table as it was printed."""
 BLOCK = re.compile(r"(<!-- table (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -92,13 +94,23 @@ def contest(name: str) -> str | None:
     return f"{rest}\n\n`{results['command']}`: {title[0].lower()}{title[1:]}."
 
 
+def whole(name: str) -> str | None:
+    """A table as it was printed, if it has been."""
+    path = HERE / "results" / f"{name}.json"
+    if not path.exists():
+        return None
+    results = json.loads(path.read_text())
+    ran = f"`python benchmarks/{name}.py`, {results['how']}; {_report.described(results['machine'])}."
+    return f"{results['table'].lstrip()}\n\n{ran}"
+
+
 def main() -> None:
     for page in PAGES:
 
         def fill(match: re.Match[str]) -> str:
             head, name, end = match.groups()
-            whole = {"goals": goals, "price": price, "gates": gates}
-            text = whole[name]() if name in whole else contest(name)
+            made = {"goals": goals, "price": price, "gates": gates}
+            text = made[name]() if name in made else whole(name) if name in WHOLE else contest(name)
             return f"{head}\n{text}\n\n{end}" if text else match[0]
 
         before = page.read_text()

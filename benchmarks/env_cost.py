@@ -117,9 +117,10 @@ def main() -> None:
                 rates = [one[who][work][n] for one in rounds if n in one[who][work]]
                 cells.append(f"{statistics.median(rates):,.0f} (×{by_many[n]:.2f})" if rates else "–")
             lines.append([f"{who}, {work}", *cells])
-    title = f"Steps per second, and beside one; medians of {chosen.rounds} rounds. Must: {MUST}. "
-    print(_report.table(title + _report.described(where), ["", *map(str, many)], lines))
-    results = {"machine": where, "rounds": rounds, "speedup": ratios}
+    how = f"steps per second, and beside one: medians of {chosen.rounds} rounds (must: {MUST})"
+    table = _report.table("", ["", *map(str, many)], lines)
+    print(f"{how}; {_report.described(where)}\n{table}")
+    results = {"machine": where, "how": how, "table": table, "rounds": rounds, "speedup": ratios}
     _report.save(chosen.out, "env_cost", results, lambda figure: draw(figure, ratios), (13, 3.8))
 
 

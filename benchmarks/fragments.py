@@ -84,9 +84,10 @@ def main() -> None:
                 rounds[way].append(by_many)
     medians = {way: _report.medians(them) for way, them in rounds.items()}
     lines = [[way, *(f"{seconds:.2f}" for seconds in by_many.values())] for way, by_many in medians.items()]
-    title = f"Seconds per {UNIT:,} steps; medians of {chosen.rounds} interleaved rounds; {_report.described(where)}"
-    print(_report.table(title, ["environments", *map(str, many)], lines))
-    results = {"machine": where, "rounds": rounds, "median": medians}
+    how = f"seconds per {UNIT:,} steps: medians of {chosen.rounds} interleaved rounds"
+    table = _report.table("", ["environments", *map(str, many)], lines)
+    print(f"{how}; {_report.described(where)}\n{table}")
+    results = {"machine": where, "how": how, "table": table, "rounds": rounds, "median": medians}
     _report.save(chosen.out, "fragments", results, lambda figure: draw(figure, medians), (9, 4.5))
 
 

@@ -201,13 +201,17 @@ def main() -> None:
     errors = [predicted[n] / real[n] - 1 for n in real]
     cells = [["measured here", *(f"{real[n]:,.0f}" for n in real)]]
     cells += [["predicted", *(f"{predicted[n]:,.0f} ({e:+.0%})" for n, e in zip(real, errors, strict=True))]]
-    print(_report.table("Dataflow, steps per second; must: within 15%", ["explorers", *real], cells))
+    here_table = _report.table("", ["Dataflow, async, explorers", *real], cells)
     lines = [[name, *(f"{rate:,.0f}" for rate in rates.values())] for name, rates in scaled.items()]
     lines += [[f"{what} needed", *(str(by.get(str(n), "–")) for n in scale)] for what, by in wanted.items()]
-    print("\n" + _report.table("The model; " + _report.described(where), ["explorers", *map(str, scale)], lines))
     gain = separated(costs)
-    print(f"\nA trainer with explorers elsewhere, beside one on a machine of so many cores: {told(gain)} (SRL: ×3.7)")
-    results = {"machine": where, "costs": costs, "rounds": rounds, "measured": real, "predicted": predicted}
+    table = f"""{here_table}\n{_report.table("", ["the model, explorers", *map(str, scale)], lines)}
+
+A trainer with explorers elsewhere, beside one on a machine of so many cores: {told(gain)} (SRL reports ×3.7)."""
+    how = f"steps per second: medians of {chosen.rounds} rounds (must: within 15%)"
+    print(f"{how}; {_report.described(where)}\n{table}")
+    results: dict[str, Any] = {"machine": where, "how": how, "table": table, "costs": costs, "rounds": rounds}
+    results |= {"measured": real, "predicted": predicted}
     results |= {"scaled": scaled, "needed": wanted, "separated": gain}
     _report.save(chosen.out, "scaling_model", results, lambda figure: draw(figure, results), (11, 4.5))
 

@@ -121,12 +121,13 @@ class Costs(threading.Thread):
         self._over.set()
         self.join()
 
-    def share(self, kind: str, began: float, ended: float) -> float:
-        """Processor seconds per second between two moments."""
-        at = [(when, taken) for when, taken in self.seen[kind] if began <= when <= ended]
-        if len(at) < 2:  # too short a run to tell
+    def share(self, kind: str) -> float:
+        """Processor seconds per second, in the later part of the run, where nothing starts or ends."""
+        seen = self.seen[kind]
+        late = seen[int(0.4 * len(seen)) : -1]
+        if len(late) < 3:  # too short a run to tell
             return math.nan
-        return (at[-1][1] - at[0][1]) / (at[-1][0] - at[0][0])
+        return (late[-1][1] - late[0][1]) / (late[-1][0] - late[0][0])
 
 
 def bound(explore: float, learn: float, arrangement: Any, cores: int) -> float:
@@ -148,7 +149,6 @@ def ours(key: str, name: str, steps: int) -> dict[str, float]:
     costs = Costs()
     with tempfile.TemporaryDirectory() as folder:
         prepared = prepare(experiment(ENVIRONMENTS[key], arrangement, steps, 0), f"{folder}/run")
-        began = time.monotonic()
         if arrangement is not None:
             costs.start()
         metrics = prepared.run().metrics
@@ -158,14 +158,13 @@ def ours(key: str, name: str, steps: int) -> dict[str, float]:
     rate = slope(at, seconds)
     found = {f"{key} {name}": rate}
     if arrangement is not None:
-        first = began + float(seconds[np.argmax(at >= SKIP * at[-1])])
-        explore, learn = (costs.share(kind, first, began + float(seconds[-1])) / rate for kind in costs.seen)
+        explore, learn = (costs.share(kind) / rate for kind in costs.seen)
         whole = bound(explore, learn, arrangement, len(os.sched_getaffinity(0)))
         found |= {f"{key} part {name}": 100 * rate / whole, f"{key} bound {name}": whole}
         if name == "async":
             found |= {key: rate, f"{key} sb3": rate, f"{key} rllib": rate}
             found |= {f"{key} explore": explore * 1e6, f"{key} learn": learn * 1e6}
-    return found
+    return {name: value for name, value in found.items() if not math.isnan(value)}
 
 
 def measured(key: str, quick: bool) -> dict[str, float]:
