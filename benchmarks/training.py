@@ -13,7 +13,8 @@ The bound of a row is what its own costs allow: the processor time that explorin
 run, overlapped perfectly on the cores there are. Rates are slopes over a run, without its first part.
 
     python benchmarks/training.py                 the speed
-    python benchmarks/training.py --returns       what is learned at equal steps, over 5 seeds; goes on where it stopped
+    python benchmarks/training.py --returns [cart] [moon]     what is learned at equal steps, over 5 seeds; it goes on
+                                                              where it was stopped
 """
 
 from __future__ import annotations
@@ -302,8 +303,8 @@ def greedy(env: str, act: Any) -> float:
     return statistics.mean(returns)
 
 
-def compare_returns() -> None:
-    """Every seed of everybody that is not in the file yet; then the table."""
+def compare_returns(keys: list[str]) -> None:
+    """Every seed of everybody that is not in the file yet, in these environments; then the table."""
     import torch
 
     torch.set_num_threads(1)
@@ -311,7 +312,7 @@ def compare_returns() -> None:
     kept = json.loads(file.read_text()) if file.exists() else {"machine": _report.machine(), "returns": {}}
     everybody = [PLAIN, "async", "sync", SB3]
     for seed in range(SEEDS):
-        for key in ENVIRONMENTS:
+        for key in keys:
             for who in everybody:
                 mine = kept["returns"].setdefault(key, {}).setdefault(who, {})
                 if str(seed) not in mine:
@@ -330,7 +331,7 @@ def compare_returns() -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] == ["--returns"]:
-        compare_returns()
+    if sys.argv[1:2] == ["--returns"]:
+        compare_returns(sys.argv[2:] or list(ENVIRONMENTS))
     else:
         run(__doc__, rows())
