@@ -86,7 +86,7 @@ def exploring(make: Maker, explorers: int, k: int, length: int) -> Iterator[Any]
     ]
     fetch([one.process() for one in spawned])
     for one in spawned:
-        one.begin.tell(0, Leave(0, None, FOREVER))
+        one.begin.tell(0, Leave(rounds=0, steps=0, parameters=None, until=FOREVER))
     try:
         yield sink
     finally:
