@@ -11,12 +11,11 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from actorrl.actor.engine import ActorInfo, active
-from actorrl.errors import ActorError
 from actorrl.rl.stopwatch import PERIOD, SPANS, Span, Times
 
 __all__ = ["BINS", "FILE", "Strip", "Timeline", "living", "read"]
@@ -26,6 +25,8 @@ log = logging.getLogger("actorrl")
 FILE = "timeline.json"
 BINS = 240
 """At most so many per role."""
+FOREIGN = 60.0
+"""Seconds after which nothing is told of any more by a process whose clock is this one's."""
 WINDOWS = 4
 """The spans of so many windows are kept, the last ones."""
 WRITE_EVERY = 10.0
@@ -101,16 +102,17 @@ class Timeline:
     Args:
         path: of the run directory.
         began: when the run began, in seconds of the monotonic clock.
+        clock: that clock; for tests.
     """
 
-    def __init__(self, path: Path, began: float) -> None:
-        self._path, self._began = path / FILE, began
+    def __init__(self, path: Path, began: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._path, self._began, self._clock = path / FILE, began, clock
         self._strips: dict[str, Strip] = {}
         self._seen: dict[str, _Seen] = {}
         self._looked = 0.0
         self._most: dict[str, list[float]] = {}  # queues: at most, sum, looks
         self._written = 0.0
-        self._go_on(read(path), time.monotonic() - began)
+        self._go_on(read(path), clock() - began)
 
     def _go_on(self, before: dict[str, Any] | None, until: float) -> None:
         """Where the run goes on from a checkpoint, what was there before it."""
@@ -127,8 +129,11 @@ class Timeline:
         """What a role says of itself."""
         if times is None:
             return
-        start, end = times.start - self._began, times.end - self._began
-        spans = [Span(phase, a - self._began, b - self._began) for phase, a, b in times.spans]
+        late = self._clock() - times.end
+        # Another machine's clock began at another time: what comes from there was just now.
+        began = self._began if -1.0 < late < FOREIGN else self._began - late
+        start, end = times.start - began, times.end - began
+        spans = [Span(phase, a - began, b - began) for phase, a, b in times.spans]
         self._strip(times.role).add(Bin(start, end, times.busy, times.timed, times.phases), spans)
         if end - self._written > WRITE_EVERY:
             self.write(end)
@@ -186,7 +191,7 @@ def living() -> list[ActorInfo]:
         return []
     try:
         return active.engine.actors()
-    except (ActorError, OSError, RuntimeError) as error:
+    except Exception as error:  # of whatever engine
         log.debug("actors() could not say how the actors are: %s", error)
         return []
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from types import SimpleNamespace
 
 import pytest
@@ -61,7 +60,7 @@ def test_actors_without_a_clock_are_seen_by_how_busy_they_are(tmp_path):
 
 
 def test_times_count_from_the_beginning_of_the_run(tmp_path):
-    timeline = Timeline(tmp_path, began=100.0)
+    timeline = Timeline(tmp_path, began=100.0, clock=lambda: 102.5)
 
     timeline.add(Times("agent", 101.0, 102.0, 0.5, 0.25, {"update": 0.25}, [Span("update", 101.0, 101.25)]))
     timeline.write(3.0)
@@ -70,6 +69,17 @@ def test_times_count_from_the_beginning_of_the_run(tmp_path):
     assert told["roles"] == [
         {"role": "agent", "bins": [[1, 2, 0.5, 0.25, {"update": 0.25}]], "windows": [[["update", 1, 1.25]]]}
     ]
+
+
+def test_what_comes_from_a_machine_with_another_clock_was_just_now(tmp_path):
+    timeline = Timeline(tmp_path, began=100.0, clock=lambda: 130.0)
+
+    timeline.add(Times("explorer 0", 7_000.0, 7_002.0, 2.0, 2.0, {}, [Span("update", 7_001.0, 7_002.0)]))
+    timeline.write(30.0)
+
+    told = json.loads((tmp_path / FILE).read_text())
+    assert told["roles"][0]["bins"][0][:2] == [28, 30]
+    assert told["roles"][0]["windows"] == [[["update", 29, 30]]]
 
 
 def test_a_look_that_fails_ends_no_run(monkeypatch):
@@ -97,14 +107,13 @@ def test_a_directory_without_a_timeline_has_none(tmp_path):
 
 
 def test_a_run_that_goes_on_keeps_what_was_before_its_checkpoint(tmp_path):
-    now = time.monotonic()
-    first = Timeline(tmp_path, began=now - 100)
-    for t in (0, 10, 20, 30):
-        first.add(Times("agent", now - 100 + t, now - 99 + t, 1.0, 0.0, {}, []))
+    first = Timeline(tmp_path, began=0.0, clock=lambda: 31.0)
+    for t in (0.0, 10.0, 20.0, 30.0):
+        first.add(Times("agent", t, t + 1, 1.0, 0.0, {}, []))
     first.write(31.0)
 
-    again = Timeline(tmp_path, began=time.monotonic() - 25)  # the checkpoint was made after 25 s
-    again.add(Times("agent", time.monotonic(), time.monotonic() + 1, 1.0, 0.0, {}, []))
+    again = Timeline(tmp_path, began=1_000.0, clock=lambda: 1_026.0)  # the checkpoint was made after 25 s
+    again.add(Times("agent", 1_025.0, 1_026.0, 1.0, 0.0, {}, []))
     again.write(26.0)
 
     told = read(tmp_path)

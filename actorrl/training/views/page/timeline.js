@@ -25,7 +25,7 @@ function times() {
 function share(role, seconds) {
   const row = make("div", { class: "share" }), name = make("span", {}, role.role), right = make("div"), bar = make("div", { class: "bar" });
   const idle = Math.max(0, 1 - Object.values(role.total).reduce((a, b) => a + b, 0));
-  name.append(make("small", {}, `busy ${percent(1 - idle)}`));
+  name.append(make("small", {}, `at work ${percent(Math.max(0, 1 - idle - (role.total.waiting || 0)))}`));
   for (const [phase, part] of [...Object.entries(role.total), ["idle", idle]]) {
     if (part < 0.0005) continue;
     const piece = make("div", { style: `width:${100 * part}%;background:${colourOf(phase)}` }, part > 0.07 ? (phase === "idle" ? "idle " : "") + percent(part) : "");
