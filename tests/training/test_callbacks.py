@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from actorrl import Central, DQNConfig, QLearningConfig, SharedReplay, load, resume, train
+from actorrl import Central, Dataflow, DQNConfig, PPOConfig, QLearningConfig, SharedReplay, load, resume, train
 from actorrl.training import curve
 from actorrl.training.callbacks import EVENTS
 from actorrl.training.entry import prepare
@@ -181,9 +181,22 @@ def test_stop_by_steps_is_exact_and_leaves_schedules_as_they_are():
     assert run.metrics["learning_rate"][-1] == pytest.approx(0.1, rel=1e-4)
 
 
-@pytest.mark.parametrize("arrangement", [None, Central(2), SharedReplay(2, 2)])
-def test_stop_by_time_ends_every_arrangement_with_everything_written(arrangement):
-    run = stopped(SMALL, StopPlan(seconds=0.3), arrangement=arrangement, engine="inline")
+STREAMED = PPOConfig(n_steps=8, n_envs=2, batch_size=16)
+
+
+@pytest.mark.parametrize(
+    ("agent", "arrangement", "engine"),
+    [
+        (SMALL, None, "inline"),
+        (SMALL, Central(2), "inline"),
+        (SMALL, SharedReplay(2, 2), "inline"),
+        (STREAMED, Dataflow(1, 2), "inline"),
+        pytest.param(STREAMED, Dataflow(2, 2, mode="async"), "processes", marks=pytest.mark.slow),
+        pytest.param(STREAMED, Dataflow(2, 2, trainers=2), "processes", marks=pytest.mark.slow),
+    ],
+)
+def test_stop_by_time_ends_every_arrangement_with_everything_written(agent, arrangement, engine):
+    run = stopped(agent, StopPlan(seconds=0.3), arrangement=arrangement, engine=engine)
 
     made = run.metrics["steps"][-1]
     assert made > 0 and set(run.checkpoints) == {"best", "final"}
