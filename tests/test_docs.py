@@ -1,4 +1,7 @@
-"""Every Python example in the README and the docs runs, and every make target they name exists."""
+"""Every Python example in the README and the docs runs, and every make target they name exists.
+
+Examples of other frameworks, fenced as ```python sb3 and so on, run where these are installed.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +19,16 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").g
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
 
-def script_of(text: str) -> str:
+PEERS = {"sb3": "stable_baselines3", "rllib": "ray.rllib.algorithms.ppo"}
+"""What a peer's examples need, by the word after ```python."""
+
+
+def script_of(text: str, kind: str = "```python") -> str:
     """The page's ```python blocks as one script; the rest is blank lines, so that line numbers are the page's."""
     lines, inside = [], False
     for line in text.split("\n"):
         if line.startswith("```"):
-            inside = line.strip() == "```python"
+            inside = line.strip() == kind
             line = ""
         lines.append(line if inside else "")
     return "\n".join(lines)
@@ -41,6 +48,22 @@ def test_the_examples_of_a_page_run_from_top_to_bottom(page: Path, tmp_path: Pat
     )
 
     assert run.returncode == 0, f"the examples of {page.name} failed (line numbers are the page's):\n{run.stderr}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("page", "peer"), [(page, peer) for page in PAGES for peer in PEERS
+                                            if f"```python {peer}" in page.read_text()],
+                         ids=lambda value: getattr(value, "name", value))  # fmt: skip
+def test_the_examples_of_a_peer_run_where_it_is_installed(page: Path, peer: str, tmp_path: Path):
+    there = subprocess.run([sys.executable, "-c", f"import {PEERS[peer]}"], capture_output=True, text=True, check=False)
+    if there.returncode:
+        pytest.skip(f"{PEERS[peer]} cannot be imported: {there.stderr.strip().splitlines()[-1]}")
+    path = tmp_path / f"{page.stem}_{peer}.py"
+    path.write_text(script_of(page.read_text(), f"```python {peer}"))
+
+    run = subprocess.run([sys.executable, str(path)], cwd=tmp_path, capture_output=True, text=True, timeout=110)
+
+    assert run.returncode == 0, f"the {peer} examples of {page.name} failed:\n{run.stderr}"
 
 
 @each_page

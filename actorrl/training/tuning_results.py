@@ -96,7 +96,8 @@ class Tuning:
     def _history(self, axes: Any) -> None:
         done = [row for row in self.rows if row.state == "complete"]
         cut = [row for row in self.rows if row.state == "pruned" and row.value is not None]
-        axes.plot([r.number for r in cut], [r.value for r in cut], "x", color=PRUNED, label="stopped early")
+        if cut:
+            axes.plot([r.number for r in cut], [r.value for r in cut], "x", color=PRUNED, label="stopped early")
         axes.plot([r.number for r in done], [r.value for r in done], "o", color=curve.FAINT, label="to the end")
         if done:
             so_far = np.maximum.accumulate([row.value or 0.0 for row in done])
