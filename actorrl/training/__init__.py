@@ -2,6 +2,7 @@
 
     entry           train(...): from the arguments to the finished run, in order of events
     experiment      what is to be trained: arguments, presets, YAML      presets/, fields, names: what it reads with
+    filters         wrappers by their names, and returns without them
     environment_source   an id, factory or instance becomes makers       check: the rehearsal of a user's agent
     arrangements    Central, SharedReplay, Dataflow: what was asked for
     wiring          what every arrangement shares                        central, shared_replay: those that are built

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ from actorrl.training.dataflow import check_streamed
 from actorrl.training.environment_source import UNLIMITED, EnvironmentSource
 from actorrl.training.evaluation import Evaluation, Evaluator, Player
 from actorrl.training.experiment import Experiment
+from actorrl.training.filters import wrappers_of
 from actorrl.training.progress import ProgressLine, duration
 from actorrl.training.roles import Marks, Recipe, Snapshot
 from actorrl.training.run import Run
@@ -50,7 +51,7 @@ def train(
     steps: int | None = None,
     seed: int = 0,
     run_dir: str | Path | None = None,
-    wrappers: Sequence[Callable[..., Any]] = (),
+    wrappers: Sequence[Any] = (),
     callbacks: Sequence[Any] = (),
 ) -> Run:
     """Train an agent in an environment.
@@ -67,7 +68,8 @@ def train(
         steps: environment steps over all environments.
         seed: an int of at least 0; the same seed gives the same numbers inline.
         run_dir: a directory that does not exist or is empty; `runs/<name>-<time>` where None.
-        wrappers: callables that take an environment and return one, innermost first.
+        wrappers: innermost first: callables that take an environment and return one, `module:Class`, or short names
+            such as "frame_stack" (see `filters.py`), {name, keywords} for keywords.
         callbacks: objects, or classes that take no arguments, with some of the methods `on_episode_end`,
             `on_fragment`, `on_update`, `on_evaluation`, `on_checkpoint`, `on_start`, `on_end`; each gets an `Event`.
 
@@ -81,7 +83,7 @@ def train(
         FileExistsError: `run_dir` is not empty.
     """
     preset = isinstance(agent, str)
-    given = {"env": env, "arrangement": arrangement, "steps": steps, "wrappers": tuple(wrappers)}
+    given = {"env": env, "arrangement": arrangement, "steps": steps, "wrappers": wrappers_of(wrappers)}
     given["callbacks"] = tuple(callbacks)
     # A preset's own engine and seed hold where the arguments are at their defaults.
     given["engine"] = None if preset and engine == "processes" else engine

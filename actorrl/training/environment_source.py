@@ -15,6 +15,7 @@ import gymnasium
 from gymnasium.envs.registration import EnvSpec
 
 from actorrl.training.copies import copy_of
+from actorrl.training.filters import wrapped
 from actorrl.training.names import name_of, resolve
 
 Wrapper = Callable[[gymnasium.Env], gymnasium.Env]
@@ -32,11 +33,11 @@ class Maker:
     """Cut episodes of environments without a limit of their own after so many steps."""
     render: bool | str = False
     """Show it on the screen; or another render_mode."""
+    raw: bool = False
+    """Give the environment's own rewards, whatever wrappers do to them."""
 
     def __call__(self) -> gymnasium.Env:
-        environment = self._made()
-        for wrap in self.wrappers:
-            environment = wrap(environment)
+        environment = wrapped(self._made(), self.wrappers, raw=self.raw)
         unlimited = getattr(getattr(environment, "spec", None), "max_episode_steps", None) is None
         if self.limit is not None and unlimited and isinstance(environment, gymnasium.Env):
             environment = gymnasium.wrappers.TimeLimit(environment, self.limit)
@@ -173,11 +174,13 @@ class EnvironmentSource:
             return type(getattr(self._recipe, "unwrapped", self._recipe)).__name__
         return getattr(self._recipe, "__name__", type(self._recipe).__name__)
 
-    def maker(self, *, limit: int | None = None, render: bool | str = False) -> Callable[[], gymnasium.Env]:
+    def maker(
+        self, *, limit: int | None = None, render: bool | str = False, raw: bool = False
+    ) -> Callable[[], gymnasium.Env]:
         """A callable that makes one environment; the instance itself where that cannot be copied."""
         if self._single is not None:
-            return _Given(self._single, self._wrappers)
-        return Maker(self._recipe, self._wrappers, limit, render)
+            return _Given(self._single, self._wrappers, raw)
+        return Maker(self._recipe, self._wrappers, limit, render, raw)
 
     def makers(self, count: int) -> list[Callable[[], gymnasium.Env]]:
         """`count` makers for training. TypeError where an instance cannot be copied and more than one is needed."""
@@ -221,12 +224,10 @@ class _Given:
 
     environment: gymnasium.Env
     wrappers: tuple[Wrapper, ...]
+    raw: bool = False
 
     def __call__(self) -> gymnasium.Env:
-        environment = self.environment
-        for wrap in self.wrappers:
-            environment = wrap(environment)
-        return environment
+        return wrapped(self.environment, self.wrappers, raw=self.raw)
 
 
 def _registered_name(spec: EnvSpec) -> Any:

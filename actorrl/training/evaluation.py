@@ -181,7 +181,7 @@ class Evaluator:
         """So many fresh episodes of `player`, still to be played."""
         count = 1 if self._render or not self._source.copies else min(VECTOR, episodes)
         if count not in self._environments:
-            makers = [self._source.maker(limit=UNLIMITED, render=self._render) for _ in range(count)]
+            makers = [self._source.maker(limit=UNLIMITED, render=self._render, raw=True) for _ in range(count)]
             with self._randomness:
                 self._environments[count] = LocalEnvironments(makers, raw=self._encode is None, encode=self._encode)
         first, self._next = self._next, self._next + count

@@ -27,6 +27,7 @@ from actorrl.training.arrangements import ARRANGEMENTS, Dataflow, SharedReplay
 from actorrl.training.callbacks import made
 from actorrl.training.evaluation import EvaluationPlan
 from actorrl.training.fields import from_mapping, to_mapping
+from actorrl.training.filters import named, wrappers_of
 from actorrl.training.lines import lines_of, located
 from actorrl.training.names import did_you_mean, name_of, resolve
 from actorrl.training.presets import find
@@ -78,6 +79,8 @@ class Experiment:
                 setattr(experiment, key, value)
                 if key == "callbacks":
                     experiment.callback_items = ()
+                if key == "wrappers":
+                    experiment.wrappers = wrappers_of(value)
         if isinstance(experiment.arrangement, str):
             experiment.arrangement = arrangement_of(experiment.arrangement)
         return experiment.checked()
@@ -146,7 +149,7 @@ class Experiment:
             "agent": self._agent_tree(),
             "arrangement": None if arrangement is None else self._arrangement_tree(),
             "engine": self.engine,
-            "wrappers": [_named(wrap) for wrap in self.wrappers],
+            "wrappers": [named(wrap) for wrap in self.wrappers],
             "callbacks": list(self.callback_items) or [_class_name(callback) for callback in self.callbacks],
             "steps": self.steps,
             "seed": self.seed,
@@ -266,16 +269,6 @@ def _listed(items: Any) -> tuple[Any, ...]:
     return (items,) if isinstance(items, (str, Mapping)) else tuple(items or ())
 
 
-def wrappers_of(items: Any) -> tuple[Any, ...]:
-    """Wrappers of what a file says: a list of `module:Class`, or of {name, keywords for it}."""
-    wrappers = []
-    for item in _listed(items):
-        keywords = dict(item) if isinstance(item, Mapping) else {"name": item}
-        wrap = resolve(str(keywords.pop("name", "")), "the wrapper")
-        wrappers.append(_Partial(wrap, keywords) if keywords else wrap)
-    return tuple(wrappers)
-
-
 def callbacks_of(items: Any) -> tuple[Any, ...]:
     """Callbacks of what a file says: a list of `module:Class`, or of {name, keywords for it}; each is made."""
     callbacks = []
@@ -291,23 +284,6 @@ def callbacks_of(items: Any) -> tuple[Any, ...]:
 
 def _class_name(thing: Any) -> str:
     return name_of(type(thing)) or type(thing).__name__
-
-
-def _named(wrap: Any) -> Any:
-    if isinstance(wrap, _Partial):
-        return {"name": name_of(wrap.wrap), **wrap.keywords}
-    return name_of(wrap) or str(wrap)
-
-
-@dataclass(frozen=True)
-class _Partial:
-    """A wrapper with keywords; says how a file names it."""
-
-    wrap: Any
-    keywords: dict[str, Any]
-
-    def __call__(self, environment: Any) -> Any:
-        return self.wrap(environment, **self.keywords)
 
 
 def _whole(value: Any, what: str, least: int) -> int:

@@ -18,7 +18,8 @@ from actorrl.training import checkpoints, curve
 from actorrl.training.copies import copy_of
 from actorrl.training.environment_source import EnvironmentSource
 from actorrl.training.evaluation import CLOSING, Evaluation, Evaluator, Player
-from actorrl.training.experiment import agent_of, arrangement_of, is_bare_name, trainees, wrappers_of
+from actorrl.training.experiment import agent_of, arrangement_of, is_bare_name, trainees
+from actorrl.training.filters import wrappers_of
 from actorrl.training.roles import Recipe, Snapshot
 from actorrl.training.run_directory import CHECKPOINTS, Metrics, RunDirectory
 
