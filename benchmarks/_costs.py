@@ -38,8 +38,8 @@ def mean_seconds(call: Callable[[], Any], times: int) -> float:
 
 
 def measure_costs(quick: bool) -> dict[str, float]:
-    """Seconds of everything the simulation asks for; medians over rounds are taken outside."""
-    from actorrl import System, fetch, startat
+    """Seconds of everything the simulation asks for. A system runs already."""
+    from actorrl import fetch, startat, stop
     from actorrl.rl.tables import ReplayTable
 
     n, make = (20, 0.05) if quick else (400, 0.3)
@@ -55,23 +55,26 @@ def measure_costs(quick: bool) -> dict[str, float]:
     rows = {name: np.zeros((CHUNK, 4), np.float32) for name in ("observation", "observation_next")}
     rows |= {name: np.zeros(CHUNK, np.float32) for name in ("reward", "discount", "action")}
     c["row"] = mean_seconds(lambda: table.add(rows), n) / CHUNK
-    with System():
-        echo = startat(None, Echo)
-        fragment = {"observation": np.zeros((T + 1, 1, 4), np.float32), "reward": np.zeros((T, 1), np.float32)}
-        c["request"] = mean_seconds(lambda: fetch([echo.back(one) for _ in range(64)]), n // 10 + 1) / 64
-        c["message"] = mean_seconds(lambda: fetch([echo.back(fragment) for _ in range(64)]), n // 10 + 1) / 64
-        c["batch"] = mean_seconds(lambda: table.sample(64), n) + c["message"]
-        c["row"] += c["message"] / CHUNK
+    echo = startat(None, Echo)
+    fragment = {"observation": np.zeros((T + 1, 1, 4), np.float32), "reward": np.zeros((T, 1), np.float32)}
+    c["request"] = mean_seconds(lambda: fetch([echo.back(one) for _ in range(64)]), n // 10 + 1) / 64
+    c["message"] = mean_seconds(lambda: fetch([echo.back(fragment) for _ in range(64)]), n // 10 + 1) / 64
+    c["batch"] = mean_seconds(lambda: table.sample(64), n) + c["message"]
+    c["row"] += c["message"] / CHUNK
+    stop(echo)
     return c
 
 
 def learning_cost(explorers: int, times: int) -> float:
     """Seconds that PPO learns for, per step of a round."""
+    import torch
+
     from actorrl import PPOConfig
     from actorrl.rl.cadence import Updates
     from actorrl.rl.environments import LocalEnvironments
     from actorrl.rl.explorer import Explorer
 
+    torch.set_num_threads(1)
     recipe = recipe_of(NOTHING, explorers, T)
     config = PPOConfig(n_envs=explorers, n_steps=T, batch_size=explorers * T, n_epochs=EPOCHS)
     parts = config.build(recipe.observation_space, recipe.action_space, 0)

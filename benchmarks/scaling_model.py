@@ -25,6 +25,8 @@ import _report
 import numpy as np
 from _costs import WAIT, T, measure_costs, measure_training
 
+from actorrl import System
+
 CORES = 2
 SCALE = (1, 10, 100, 1_000, 15_000)
 WAYS: dict[str, tuple[str, dict[str, int]]] = {
@@ -189,10 +191,11 @@ def main() -> None:
     chosen = _report.options(__doc__)
     where, here = _report.machine(), (1, 2) if chosen.quick else (1, 2, 4, 8)
     rounds, measured = [], []
-    for number in range(chosen.rounds):
-        print(f"round {number + 1} of {chosen.rounds}", file=sys.stderr)
-        rounds.append(measure_costs(chosen.quick))
-        measured.append({str(n): measure_training(n, 6 if chosen.quick else 18) for n in here})
+    with System():
+        for number in range(chosen.rounds):
+            print(f"round {number + 1} of {chosen.rounds}", file=sys.stderr)
+            rounds.append(measure_costs(chosen.quick))
+            measured.append({str(n): measure_training(n, 6 if chosen.quick else 18) for n in here})
     costs, real = _report.medians(rounds), _report.medians(measured)
     predicted = {str(n): simulate(costs, n, "Dataflow, inline", cores=CORES) for n in here}
     scale = SCALE[:3] if chosen.quick else SCALE
