@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -133,10 +133,11 @@ class Prepared:
             where["config"] = experiment.to_tree(source.plain)
             runner = Runner(self.directory, selection, progress, total=total, agents=agents, **where)
             going = self._go_on(runner)
-            with wired(experiment.arrangement, experiment.engine, going, source, marks) as roles:
-                runner.run(roles)
-            progress.stop()
-            runner.finish()
+            with closing(runner):
+                with wired(experiment.arrangement, experiment.engine, going, source, marks) as roles:
+                    runner.run(roles)
+                progress.stop()
+                runner.finish()
             return _close(self, runner, progress)
 
     def _steps_between_resets(self) -> int:
@@ -154,9 +155,10 @@ class Prepared:
             return self.recipes
         restore = lambda values: unpacked(values, self.recipes, self.trust)  # noqa: E731
         runner.load_state_dict(self.resumption.run, [part.snapshot.steps for part in self.resumption.parts], restore)
-        best = self.directory.checkpoint("best")
-        if best.exists():
-            runner.best = _snapshot(best, self.recipes, self.trust)
+        with suppress(ValueError, FileNotFoundError):  # not whole: then the next one that is confirmed is the best
+            runner.best = _snapshot(self.directory.checkpoint("best"), self.recipes, self.trust)
+        if runner.best is None:
+            runner.forget_best()
         return self.resumption.recipes(self.recipes)
 
 

@@ -186,6 +186,10 @@ class Runner:
         if self._timeline.due(now):
             self._board.write(sum(self._steps), self._timeline.look(living(), now))
 
+    def forget_best(self) -> None:
+        """Whatever is confirmed next is the best: what was is lost."""
+        self._selection.score = float("-inf")
+
     def finish(self) -> None:
         """Judge the snapshots that are left."""
         for row in self._merger.rest():

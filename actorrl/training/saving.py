@@ -13,6 +13,7 @@ import dataclasses
 import errno
 import pickle
 import shutil
+import time
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -27,6 +28,8 @@ from actorrl.training.roles import Recipe, Saved, Snapshot
 __all__ = ["Resumption", "Saver", "read"]
 
 TRAINING, RUN = "training.npz", "run.npz"
+SHARE = 20.0
+"""No checkpoint is written sooner than after so many times what the one before took to write."""
 UNREADABLE = (ValueError, OSError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
@@ -48,6 +51,7 @@ class Saver:
         self.repeatable = repeatable and agents == 1
         self._parts: dict[int, Saved] = {}
         self._fresh: set[int] = set()  # those that have given a part since the last checkpoint
+        self._last, self._cost = float("-inf"), 0.0  # when it was written, and how long that took
         self.written: int | None = None
         """The steps of `latest`, where this run has written it."""
 
@@ -81,7 +85,12 @@ class Saver:
         idle = {one for one, part in self._parts.items() if part.done}
         if len(self._fresh | idle) < self._agents or not any(part.snapshot.steps for part in self._parts.values()):
             return False
+        if len(idle) < self._agents and time.monotonic() - self._last < SHARE * self._cost:
+            return False  # a large one, on a slow disk: the next will do
+        began = time.monotonic()
         self.write()
+        self._last = time.monotonic()
+        self._cost = self._last - began
         return True
 
     def write(self) -> None:

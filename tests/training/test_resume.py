@@ -251,8 +251,9 @@ class Killed(BaseException):
 
 
 @pytest.fixture
-def saver():
+def saver(monkeypatch):
     """Writes checkpoints of so many steps."""
+    monkeypatch.setattr(saving, "SHARE", 0.0)
 
     class Written(saving.Saver):
         def at(self, steps: int) -> None:
@@ -378,3 +379,40 @@ def test_a_directory_nobody_ever_saved_in_begins_again(capfd):
 
     assert resume("done").metrics["steps"][-1] == 60
     assert "it begins again" in capfd.readouterr().err
+
+
+def test_a_checkpoint_that_takes_long_to_write_is_written_less_often(saver, monkeypatch):
+    saver.at(1)
+    monkeypatch.setattr(saving, "SHARE", float("inf"))
+    saver.at(2)
+    assert found() == 1
+    saver.close()  # whoever breaks a run off
+    assert found() == 1 and saver.written == 1
+
+    monkeypatch.setattr(saving, "SHARE", 0.0)
+    saver.at(3)
+    assert found() == 3
+
+
+def test_a_run_broken_off_while_its_last_snapshot_is_judged_goes_on_to_its_end(monkeypatch):
+    whole = run_of(DQNConfig(**QUICK), "Short-v0", "whole")
+
+    def broken(self):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Runner, "finish", broken)
+        run_of(DQNConfig(**QUICK), "Short-v0", "broken")
+    same(whole, resume("broken"))
+
+
+def test_a_best_that_was_cut_short_is_forgotten(ctrl_c, in_small_slices):
+    ctrl_c()
+    with pytest.raises(KeyboardInterrupt):
+        run_of(DQNConfig(**QUICK), "Short-v0", "broken")
+    for file in Path("broken/checkpoints").glob("best/*.npz"):
+        file.write_bytes(b"")
+
+    run = resume("broken")
+
+    assert run.steps_of("best") > 0 and run.evaluate(2, "best").mean > 0
