@@ -80,20 +80,23 @@ class TrainerRole:
         self._parameters: Parameters | None = None
         self._rows: list[Row] = []
         self._snapshots: list[Snapshot] = []
+        self._times: list[Times] = []  # of its explorers
+        self._equip(recipe, table, crew, device)
+        self._timing, self._saved = Timing(), None if recipe.saved else self.saved(exact=True)
+        if recipe.saved is not None:
+            self._load(recipe.saved)
+        self._next_row, self._next_snapshot = (after(self._steps, every) for every in (marks.row, marks.snapshot))
+
+    def _equip(self, recipe: Recipe, table: Any, crew: tuple[str, int, int] | None, device: str) -> None:
         parts = recipe.build()
         if device != "cpu":
             parts.learner.to(device)  # type: ignore[attr-defined]
         self._parts = parts if table is None else parts._replace(table=table)
         self._updates = Updates(self._parts)
         self._updates.clock = self._clock = Stopwatch("trainer" if crew is None else f"trainer {crew[1]}")
-        self._times: list[Times] = []  # of its explorers
         self._replicas = None if crew is None else GlooReplicas(*crew)
         if self._replicas is not None:
             self._parts.learner.replicas = self._replicas  # type: ignore[attr-defined]
-        self._timing, self._saved = Timing(), None if recipe.saved else self.saved(exact=True)
-        if recipe.saved is not None:
-            self._load(recipe.saved)
-        self._next_row, self._next_snapshot = (after(self._steps, every) for every in (marks.row, marks.snapshot))
 
     # -- what it is told ---------------------------------------------------------------------------
 
