@@ -8,12 +8,12 @@ BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check install -qq -c constraints.txt
 SETUP = setup.cfg pyproject.toml constraints.txt
 
-.PHONY: help train test ray chaos lint types notebooks notebooks-save bench-smoke bench clean
+.PHONY: help train test ray ray-smoke chaos lint types notebooks notebooks-save bench-smoke bench clean
 
 help:
 	@echo "make train        learn CartPole with 4 environment actors, about two minutes (STEPS=2000 for a taste)"
 	@echo "make test         run the tests"
-	@echo "make ray          install Ray too, and run the conformance tests on it, some twenty minutes"
+	@echo "make ray          install Ray too, and test on it; some twenty minutes, ray-smoke one"
 	@echo "make chaos        a few minutes of deaths, floods and endurance (SECONDS=20 for each test)"
 	@echo "make lint         ruff, format and rules"
 	@echo "make types        mypy; strict on the runtime"
@@ -27,7 +27,10 @@ test: $(VENV)/.ready
 	$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
 
 ray: $(VENV)/.ready-ray
-	ACTORRL_ENGINES=ray $(BIN)/python -m pytest tests/conformance $(ARGS)
+	ACTORRL_ENGINES=ray $(BIN)/python -m pytest tests/conformance tests/on_ray $(ARGS)
+
+ray-smoke: $(VENV)/.ready-ray
+	$(BIN)/python -m pytest tests/conformance/test_ray.py $(ARGS)
 
 chaos: $(VENV)/.ready
 	$(BIN)/python -m pytest tests/chaos --chaos=$(or $(SECONDS),20) $(ARGS)

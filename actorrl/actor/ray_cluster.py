@@ -9,6 +9,7 @@ it uses `way_to`, `store` and `taken`.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import shutil
@@ -50,15 +51,16 @@ class Cluster:
     """See the module. Starts a Ray on this machine where there is none to connect to, and ends it again.
 
     Args:
-        address: "host:port" of a cluster, or "auto"; None for the one this program is connected to, else for a Ray
-            of its own.
+        address: "host:port" of a cluster, or "auto"; None for the one this program is connected to, else that of the
+            variable RAY_ADDRESS, else for a Ray of its own.
     """
 
     def __init__(self, address: str | None) -> None:
         self._ours = not ray.is_initialized()
         self._directory: str | None = None
+        self._turns = itertools.count()
         if self._ours:
-            self._start(address)
+            self._start(address or os.environ.get("RAY_ADDRESS"))
         elif address is not None:
             raise RuntimeError("this program is connected to Ray already: call ray.shutdown(), or leave address out")
 
@@ -101,8 +103,11 @@ class Cluster:
                 found.append(Node(row["NodeID"], row["NodeManagerAddress"], head, resources))
         return sorted(found, key=lambda node: (not node.head, node.address, node.id))
 
-    def _there(self, place: int | str | None) -> dict[str, Any]:
+    def _there(self, place: int | str | None, stays: bool) -> dict[str, Any]:
         """What tells Ray where: an int is the k-th node, a str the address of a node or a resource that it has.
+
+        None is the program's own node, where a message is cheapest and no other machine's end is its end; what does
+        not have to stay, as it may be started again, goes to the other nodes, each in turn.
 
         Raises:
             ValueError: for a str that no node answers to.
@@ -111,7 +116,10 @@ class Cluster:
         if isinstance(place, int):
             return {"scheduling_strategy": NodeAffinitySchedulingStrategy(nodes[place % len(nodes)].id, soft=False)}
         if place is None:
-            return {"scheduling_strategy": "SPREAD"} if len(nodes) > 1 else {}
+            ours = ray.get_runtime_context().get_node_id()
+            others = [node.id for node in nodes if node.id != ours]
+            there = ours if stays or not others else others[next(self._turns) % len(others)]
+            return {"scheduling_strategy": NodeAffinitySchedulingStrategy(there, soft=True)}
         for node in nodes:
             if place in (node.address, f"node:{node.address}", node.id):
                 return {"scheduling_strategy": NodeAffinitySchedulingStrategy(node.id, soft=False)}
@@ -133,10 +141,11 @@ class Cluster:
             cls: what the process is, `RayProcess`.
             name: finds it, see `way_to`.
             place: as `startat` has it.
-            options: of the place: `gpus`, `resources`, and `variables` for its environment.
+            options: of the place: `gpus`, `resources`, and `variables` for its environment; and whether it `stays`.
             told: what the class is made with.
         """
-        given = self._there(place)
+        asks = options.get("gpus") or options.get("resources")
+        given = {} if place is None and asks else self._there(place, options["stays"])
         needs = {**given.pop("resources", {}), **(options.get("resources") or {})}
         given["num_cpus"] = needs.pop("CPU", 0)  # most actors wait most of the time
         given["num_gpus"] = options.get("gpus") or needs.pop("GPU", 0)

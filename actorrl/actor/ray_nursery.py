@@ -32,6 +32,7 @@ from .ray_cluster import Cluster, Seat
 from .ray_process import LINE, RayProcess, machine
 from .registry import DRIVER, Entry
 from .relay import KEPT, Voice
+from .restarts import Terms
 from .stacks import ROOM, Dump
 from .status import SIZE
 from .supervisor import NEVER, Supervisor
@@ -274,7 +275,7 @@ class RayNursery(Supervisor):
             "env": env,
         }
         variables = env if needs_fresh_start(env) else None
-        needs = {**options, "variables": variables}
+        needs = {**options, "variables": variables, "stays": not Terms(*wish["terms"]).restarts}
         seat = self._cluster.start(RayProcess, name_of(self._token, number), place, needs, told)
         worker = RayWard(number, place, options, seat)
         follower = threading.Thread(target=self._follow, args=(worker,), name=f"actorrl-ray-{number}", daemon=True)

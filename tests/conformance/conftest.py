@@ -23,7 +23,7 @@ def engine(request: pytest.FixtureRequest) -> str:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests with systems of their own first, then those that share one, engine by engine, so that each starts once."""
     ours = [place for place, item in enumerate(items) if "conformance" in item.path.parts]
-    order = [None, *ENGINES, "inline", "ray"]
+    order = [None, *ENGINES, "inline", "processes", "ray"]
     by_engine = sorted((items[place] for place in ours), key=lambda item: order.index(wanted(item)))
     for place, item in zip(ours, by_engine, strict=True):
         items[place] = item
