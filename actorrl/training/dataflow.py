@@ -22,7 +22,7 @@ from typing import Any, cast
 from actorrl.actor import ActorRef, kill, startat, stop
 from actorrl.rl.exploration import epsilon_ladder
 from actorrl.rl.nouns import Parts, Policy
-from actorrl.rl.seeding import environment_seeds
+from actorrl.rl.seeding import environment_seeds, seed_after
 from actorrl.rl.tables import ReplayTable
 from actorrl.training.arrangements import Dataflow
 from actorrl.training.environment_source import EnvironmentSource
@@ -135,7 +135,8 @@ def started_servers(arrangement: Dataflow, recipe: Recipe) -> list[ActorRef[Poli
         return []
     make = partial(_policy, explorer_recipe(recipe, arrangement, 0))
     spawn = startat(None, **RESTARTED)(PolicyServer)
-    return [spawn(make, recipe.seed, p) for p in range(arrangement.policies)]
+    seed = recipe.seed if recipe.saved is None else seed_after(recipe.seed, recipe.saved.snapshot.steps)
+    return [spawn(make, seed, p) for p in range(arrangement.policies)]
 
 
 def _policy(recipe: Recipe) -> Policy:
