@@ -9,7 +9,7 @@ import psutil
 import pytest
 from small_agents import Counting, Failing, Recorder, Saved
 
-from actorrl import Central, Dataflow, DQNConfig, QLearningConfig, SharedReplay, System, init, load, remote, train
+from actorrl import Central, DQNConfig, QLearningConfig, SharedReplay, System, init, load, remote, train
 from actorrl.actor.engine import active
 
 SMALL = DQNConfig(learning_starts=64, hidden_sizes=(16,), batch_size=16)
@@ -81,7 +81,6 @@ def test_a_preset_supplies_env_arrangement_and_steps_and_arguments_override():
         ({"steps": 0}, ValueError, "steps must be an integer of at least 1"),
         ({"seed": -1}, ValueError, "seed must be an integer of at least 0"),
         ({"engine": "proceses"}, ValueError, "did you mean 'processes'"),
-        ({"arrangement": Dataflow()}, TypeError, "Dataflow"),
         ({"arrangement": 4}, TypeError, "arrangement must be"),
         ({"callbacks": [print]}, TypeError, "a callback has some of the methods"),
         ({"env": "Pendulum-v1"}, ValueError, "SAC"),
