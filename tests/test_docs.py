@@ -1,6 +1,7 @@
 """Every Python example in the README and the docs runs, and every make target they name exists.
 
-Examples of other frameworks, fenced as ```python sb3 and so on, run where these are installed.
+Examples of other frameworks, fenced as ```python sb3 and so on, run where these are installed: beside us, or, as RLlib
+wants another gymnasium than we do, where the variable PEERS_PYTHON names an interpreter.
 """
 
 from __future__ import annotations
@@ -55,13 +56,14 @@ def test_the_examples_of_a_page_run_from_top_to_bottom(page: Path, tmp_path: Pat
                                             if f"```python {peer}" in page.read_text()],
                          ids=lambda value: getattr(value, "name", value))  # fmt: skip
 def test_the_examples_of_a_peer_run_where_it_is_installed(page: Path, peer: str, tmp_path: Path):
-    there = subprocess.run([sys.executable, "-c", f"import {PEERS[peer]}"], capture_output=True, text=True, check=False)
+    python = os.environ.get("PEERS_PYTHON", sys.executable)
+    there = subprocess.run([python, "-c", f"import {PEERS[peer]}"], capture_output=True, text=True, check=False)
     if there.returncode:
         pytest.skip(f"{PEERS[peer]} cannot be imported: {there.stderr.strip().splitlines()[-1]}")
     path = tmp_path / f"{page.stem}_{peer}.py"
     path.write_text(script_of(page.read_text(), f"```python {peer}"))
 
-    run = subprocess.run([sys.executable, str(path)], cwd=tmp_path, capture_output=True, text=True, timeout=110)
+    run = subprocess.run([python, str(path)], cwd=tmp_path, capture_output=True, text=True, timeout=110)
 
     assert run.returncode == 0, f"the {peer} examples of {page.name} failed:\n{run.stderr}"
 

@@ -57,10 +57,15 @@ def sweep(arguments: list[str]) -> int:
     columns = (TextColumn("  episodes"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task("episodes", total=None)
-        result = play(
-            run, grid, episodes=given.episodes, which=given.which, jobs=given.jobs, directory=directory,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
-        )  # fmt: skip
+        try:
+            result = play(
+                run, grid, episodes=given.episodes, which=given.which, jobs=given.jobs, directory=directory,
+                progress=lambda done, total: bar.update(task, completed=done, total=total),
+            )  # fmt: skip
+        except RuntimeError as error:
+            bar.stop()
+            print(f"actorrl: {error}", file=sys.stderr)
+            return 1
     _show(result)
     print(f"summary.csv, episodes.csv and sweep.png are in {directory}", file=sys.stderr)
     return 0
