@@ -9,6 +9,7 @@ it uses `way_to`, `store` and `taken`.
 
 from __future__ import annotations
 
+import glob
 import itertools
 import logging
 import os
@@ -24,6 +25,8 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 __all__ = ["Cluster", "Node", "Seat", "is_stored", "store", "taken", "way_to"]
 
 NAMESPACE = "actorrl"
+ROOT, PREFIX = "/tmp", "ar-"
+"""Where a Ray that we start has its files, short names: a socket's path has at most 107 bytes."""
 GROUPS = {"in": 1, "line": 1, "out": 1}
 """The threads of a process of actors that are Ray's: messages, news from the driver, and what leaves for it."""
 STORE = 1 << 30
@@ -67,7 +70,8 @@ class Cluster:
     def _start(self, address: str | None) -> None:
         told: dict[str, Any] = {"namespace": NAMESPACE, "logging_level": logging.ERROR}
         if address is None:
-            self._directory = tempfile.mkdtemp(prefix="ar-", dir="/tmp")  # a socket's path has at most 107 bytes
+            _sweep()
+            self._directory = tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=ROOT)
             told |= {"address": "local", "include_dashboard": False, "_temp_dir": self._directory}
             told |= {"object_store_memory": STORE}
             for key, value in QUIET.items():
@@ -157,6 +161,19 @@ class Cluster:
         kind = remote(concurrency_groups=GROUPS, max_restarts=0, max_task_retries=0)(cls)
         handle = kind.options(name=name, namespace=NAMESPACE, **given).remote(told)
         return Seat(handle)
+
+
+def _sweep() -> None:
+    """Remove the files of a Ray whose program was killed."""
+    for path in glob.glob(os.path.join(ROOT, PREFIX + "*-*")):
+        owner = os.path.basename(path)[len(PREFIX) :].split("-")[0]
+        try:
+            if owner.isdigit() and os.stat(path).st_uid == os.getuid():
+                os.kill(int(owner), 0)
+        except ProcessLookupError:
+            shutil.rmtree(path, ignore_errors=True)
+        except OSError:
+            continue  # another user's
 
 
 class Seat:
