@@ -108,6 +108,9 @@ class Scripted:
         self.asked.append(episodes)
         return self
 
+    def state_dict(self):
+        return {}
+
     seconds = 0.0
 
     def advance(self):
