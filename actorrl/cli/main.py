@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from actorrl.training.entry import Prepared
 
 COMMANDS = ("train", "evaluate", "resume", "plot", "report", "sweep", "tune", "list", "show")
-EXPECTED = (ValueError, TypeError, LookupError, OSError, NotImplementedError, ImportError)
+EXPECTED = (ValueError, TypeError, LookupError, OSError, ImportError)
 INTERRUPTED = 130
 
 
@@ -78,8 +78,6 @@ def _dispatch(arguments: list[str]) -> int:
         "plot": plot,
         "report": report,
     }
-    if command not in run:
-        raise NotImplementedError(f"{command} is not built yet")
     return run[command](rest)
 
 

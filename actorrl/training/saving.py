@@ -82,16 +82,23 @@ class Saver:
         """A role's part; whether a checkpoint was written. That of the very start is only kept in mind."""
         self._parts[number] = saved
         self._fresh.add(number)
-        idle = {one for one, part in self._parts.items() if part.done}
-        if len(self._fresh | idle) < self._agents or not any(part.snapshot.steps for part in self._parts.values()):
+        if not self._whole:
             return False
-        if len(idle) < self._agents and time.monotonic() - self._last < SHARE * self._cost:
+        done = all(part.done for part in self._parts.values())
+        if not done and time.monotonic() - self._last < SHARE * self._cost:
             return False  # a large one, on a slow disk: the next will do
         began = time.monotonic()
         self.write()
         self._last = time.monotonic()
         self._cost = self._last - began
         return True
+
+    @property
+    def _whole(self) -> bool:
+        """Whether every role has given a part since the last checkpoint, or is done, after some steps."""
+        given = self._fresh | {one for one, part in self._parts.items() if part.done}
+        begun = any(part.snapshot.steps for part in self._parts.values())
+        return bool(self._fresh) and len(given) == self._agents and begun
 
     def write(self) -> None:
         """Write what there is."""
@@ -124,7 +131,8 @@ class Saver:
 
     def close(self) -> None:
         """The run is broken off by somebody who will go on: from an exact checkpoint, where that is as good."""
-        if self.written is None and self.used:
+        exact = all(part.exact for part in self._parts.values())
+        if self.used and (self.written is None or (self._whole and (exact or not self.repeatable))):
             self.write()
         if self.repeatable and self.written is not None:
             checkpoints.tidy(self._directory, all_of_them=False)

@@ -58,7 +58,8 @@ def test_a_checkpoint_replaces_the_one_before_as_a_whole(tmp_path):
     for steps in (1, 2):
         checkpoints.save(where, Snapshot(steps, None, {"w": np.array([steps])}), mean_return=9.5)
 
-    assert checkpoints.about(where) == {"steps": 2, "mean_return": 9.5}
+    about = checkpoints.about(where)
+    assert (about["steps"], about["mean_return"], list(about["files"])) == (2, 9.5, ["agent.npz"])
     assert checkpoints.load_state(where)["w"].tolist() == [2]
     assert [path.name for path in tmp_path.iterdir()] == ["best"]
 

@@ -149,13 +149,15 @@ def test_a_mistake_in_an_environment_ends_the_run_with_it():
 
 
 def test_a_mistake_in_what_is_learned_from_ends_the_run_with_it():
-    class Poisoned(gymnasium.Wrapper[Any, Any, Any, Any]):
-        def step(self, action: Any) -> Any:
-            observation, _, terminated, truncated, info = super().step(action)
-            return observation, "much", terminated, truncated, info
+    class Clumsy(nn.Linear):
+        def forward(self, observation: torch.Tensor) -> torch.Tensor:
+            if torch.is_grad_enabled():
+                raise ArithmeticError("no gradient for you")
+            return super().forward(observation)
 
-    with pytest.raises(ValueError, match="could not convert string to float"):
-        train(PPO, lambda: Poisoned(short()), steps=1000, arrangement=Dataflow(2, 2))
+    config = dataclasses.replace(PPO, network=lambda space, outputs: Clumsy(space.shape[0], outputs))
+    with pytest.raises(ArithmeticError, match="no gradient for you"):
+        train(config, short, steps=1000, arrangement=Dataflow(2, 2))
 
 
 class Deadly(nn.Linear):
