@@ -35,7 +35,7 @@ from actorrl.training.weights import begun_with
 from actorrl.training.wiring import wired
 
 ROWS_PER_SNAPSHOT = 25
-EPISODES_BETWEEN_RESETS = 4
+EPISODES_BETWEEN_RESETS = 20
 """As long as they may be; `STEPS_BETWEEN_RESETS` of one environment are the least and the most."""
 STEPS_BETWEEN_RESETS = (1_000, 10_000)
 EACH = 20

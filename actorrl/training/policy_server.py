@@ -98,7 +98,7 @@ class PolicyServer:
         return answers
 
     def _act(self, layout: bytes, rows: list[Any], step: int, explore: bool) -> list[Any]:
-        fields = read_rows(layout, b"".join(rows))
+        fields = read_rows(layout, bytearray().join(rows))  # writable, as what arrives anywhere is
         masks = {"action_mask": fields["mask"]} if "mask" in fields else {}
         acted = self._policy.act(fields["observation"], _state(fields), step, explore=explore, rng=self._rng, **masks)
         self._batches += 1
