@@ -178,8 +178,6 @@ class RemoteLanes:
             what = "reset" if lane in self._resets else "step"
             text = f"{which} did not answer a {what} within step_timeout={limit:g} s, which counts as a crash"
             self._hangs[lane] += 1
-            if pid == os.getpid():
-                raise RuntimeError(f"{text}; it shares its agent's process (together=True), which cannot be restarted")
             if self._hangs[lane] >= HANGS:
                 kill(self._environments[lane])  # the next would be no better
                 raise RuntimeError(f"{text}; a slower environment needs a larger one: step_timeout=...")

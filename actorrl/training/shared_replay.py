@@ -5,22 +5,26 @@
     ...                                      ╝
 
 Each agent is the role that `Central` has one of: it drives its environments, one step in flight each, and learns from
-everybody's rows. The agents know nothing of each other.
+everybody's rows. The agents know nothing of each other. With `together` its environments are plain objects in its own
+process, and there are no servers.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from actorrl.actor import ActorRef, kill, startat, stop
+from actorrl.errors import ActorDied
 from actorrl.rl.nouns import Parts
 from actorrl.rl.rate_limiter import RateLimiter
 from actorrl.rl.seeding import environment_seeds
 from actorrl.rl.tables import ReplayTable
 from actorrl.training.arrangements import SharedReplay
 from actorrl.training.environment_source import EnvironmentSource
+from actorrl.training.near_lanes import LATE, NearLanes
 from actorrl.training.remote_lanes import RESTARTED, EnvironmentServer, RemoteLanes, close_environment
 from actorrl.training.replay_server import CHUNK, RemoteTable, ReplayServer
 from actorrl.training.roles import AgentRole, Marks, Recipe
@@ -66,28 +70,29 @@ def wired_agents(
             rows.load_state_dict(saved)
         table = startat(None, ReplayServer, rows)
         actors.append(table)
-        servers: list[ActorRef[EnvironmentServer]] = []
-        for i, make in enumerate(source.makers(n)):
-            spawn = startat(i % m if arrangement.together else None, **RESTARTED)(EnvironmentServer)
-            servers.append(spawn([make], raw=False, encode=encode))
-            actors.append(servers[-1])
+        servers: list[Any] = source.makers(n)
+        if not arrangement.together:
+            for i, make in enumerate(servers):
+                servers[i] = startat(None, **RESTARTED)(EnvironmentServer)([make], raw=False, encode=encode)
+                actors.append(servers[i])
         seeds = environment_seeds(recipes[0].seed, n)
-        same = len({parts.gamma for parts in agents}) == 1
+        gammas = tuple(parts.gamma for parts in agents)
+        wired = Wired(table, arrangement, os.getpid(), gammas if len(set(gammas)) > 1 else None)
         for j in range(m):
-            place = j if arrangement.together else None
-            gamma = None if same else agents[j].gamma
-            role = startat(
-                place, shared_agent, j, recipes[j], table, servers[j::m], seeds[j::m], arrangement, marks[j], gamma
-            )
-            roles.append(role)
+            roles.append(startat(None, shared_agent, j, recipes[j], servers[j::m], seeds[j::m], marks[j], wired))
         yield roles
-    except BaseException:
+    except BaseException as error:
         for actor in reversed(actors + roles):
             kill(actor)  # a step may never end, and nobody wants its result
+        if isinstance(error, ActorDied) and error.exitcode == LATE and arrangement.together:
+            raise RuntimeError(
+                f"an environment did not answer a step within step_timeout={arrangement.step_timeout:g} s, which "
+                f"counts as a crash; it shares its agent's process (together=True), which cannot be restarted"
+            ) from error
         raise
     for role in roles:
         stop(role)
-    for server in servers:
+    for server in actors[1:]:
         close_environment(server)
     stop(table)
 
@@ -113,22 +118,44 @@ def shared_table(agents: Sequence[Parts], arrangement: SharedReplay) -> ReplayTa
     return table
 
 
+class Wired(NamedTuple):
+    """What the agents of a run have in common."""
+
+    table: ActorRef[ReplayServer]
+    arrangement: SharedReplay
+    driver: int
+    """The process that wires."""
+    gammas: tuple[float, ...] | None
+    """What each agent discounts by; None where all discount alike."""
+
+
+class HomeRole(AgentRole):
+    """An agent with the environments that live in its process."""
+
+    def __init__(self, recipe: Recipe, lanes: NearLanes, *args: Any, **kwargs: Any) -> None:
+        super().__init__(recipe, lanes, *args, **kwargs)
+        self._lanes = lanes
+
+    def on_stop(self) -> None:
+        """Close them when the actor ends."""
+        self._lanes.close()
+
+
 def shared_agent(
-    j: int,
-    recipe: Recipe,
-    server: ActorRef[ReplayServer],
-    environments: Sequence[ActorRef[EnvironmentServer]],
-    seeds: Sequence[int],
-    arrangement: SharedReplay,
-    marks: Marks,
-    gamma: float | None,
+    j: int, recipe: Recipe, environments: Sequence[Any], seeds: Sequence[int], marks: Marks, wired: Wired
 ) -> AgentRole:
-    """What an agent's actor is made by; it discounts by a `gamma` of its own where one is given."""
+    """What an agent's actor is made by: `environments` are refs, or where they live with the agent what makes them."""
+    arrangement = wired.arrangement
     table = RemoteTable(
-        server,
+        wired.table,
         prioritized=bool(getattr(recipe.agent, "prioritized", False)),
         agent=j,
         paced=arrangement.samples_per_insert is not None,
-        gamma=gamma,
+        gamma=None if wired.gammas is None else wired.gammas[j],
     )
-    return AgentRole(recipe, RemoteLanes(environments, seeds, arrangement.step_timeout), marks, table=table, number=j)
+    if not arrangement.together:
+        lanes = RemoteLanes(environments, seeds, arrangement.step_timeout)
+        return AgentRole(recipe, lanes, marks, table=table, number=j)
+    alone = os.getpid() != wired.driver  # the driver is not ended for a step that hangs
+    near = NearLanes(environments, seeds, arrangement.step_timeout if alone else None, recipe.encoder())
+    return HomeRole(recipe, near, marks, table=table, number=j)

@@ -190,9 +190,9 @@ def test_it_is_loaded_and_evaluated_with_the_best_line_on_stdout(capfd: pytest.C
 
 @pytest.mark.parametrize("prioritized", [False, True])
 def test_one_agent_with_one_environment_gives_the_same_numbers_inline_and_as_actors(prioritized: bool):
-    config = dataclasses.replace(SMALL, prioritized=prioritized)
+    config, shared = dataclasses.replace(SMALL, prioritized=prioritized), SharedReplay(1, 1, together=prioritized)
     runs = [
-        train(config, "CartPole-v1", arrangement=SharedReplay(1, 1), steps=400, seed=3, engine=engine)
+        train(config, "CartPole-v1", arrangement=shared, steps=400, seed=3, engine=engine)
         for engine in ("inline", "processes")
     ]
     one, other = (run.agent.parts.learner.get_weights() for run in runs)
