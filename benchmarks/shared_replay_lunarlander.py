@@ -9,6 +9,9 @@ environment per agent, 4,000 rows of buffer per agent. The x-axis is the agent's
              no-mask-1, -9         terminal states are bootstrapped from, as the talk's code did
              capacity-9            nine agents, one buffer of 4,000 rows: no more than a single one has
              ratio-9               nine agents, each learning nine times as often: it sees a row as often as one alone
+             prioritized-1, -9     rows sampled in proportion to |TD error|^0.6
+             varied-9              nine agents of three step sizes by three discounts
+             shared-18             more agents than the talk had
     speed    nine agents beside nine independent ones, in turn; wall time, processor time, memory
 
 The mean agent is compared with the single one; the best of nine with the best of nine independent ones, since the
@@ -42,6 +45,7 @@ HERE = Path(__file__).parent
 FILE = HERE / "results" / "shared_replay_lunarlander.json"
 PICTURE = FILE.with_suffix(".png")
 NINE = 9
+RATES, GAMMAS = (1e-4, 3e-4, 1e-3), (0.98, 0.99, 0.995)
 SMOOTH = 10  # rows of the curve: about as many episodes
 
 
@@ -62,6 +66,8 @@ class Cell:
     gradient_steps: int = 1
     mask: bool = True
     runs_per_seed: int = 1
+    prioritized: bool = False
+    varied: bool = False
 
 
 CELLS = {
@@ -73,6 +79,10 @@ CELLS = {
     "no-mask-9": Cell(NINE, 36_000, mask=False),
     "capacity-9": Cell(NINE, 4_000),
     "ratio-9": Cell(NINE, 36_000, gradient_steps=NINE),
+    "prioritized-1": Cell(1, 4_000, prioritized=True),
+    "prioritized-9": Cell(NINE, 36_000, prioritized=True),
+    "varied-9": Cell(NINE, 36_000, varied=True),
+    "shared-18": Cell(18, 72_000),
 }
 
 
@@ -90,6 +100,7 @@ def config(cell: Cell, layers: int) -> Any:
         hidden_sizes=(300,) * layers,
         batch_size=64,
         buffer_size=cell.buffer,
+        prioritized=cell.prioritized,
         learning_starts=64,
         train_freq=8,
         gradient_steps=cell.gradient_steps,
@@ -103,6 +114,12 @@ def config(cell: Cell, layers: int) -> Any:
     )
 
 
+def varied(config: Any, j: int) -> Any:
+    """Agent j of nine: three step sizes by three discounts."""
+    rate, gamma = RATES[j // 3], GAMMAS[j % 3]
+    return replace(config, learning_rate=rate, learning_rate_final=rate, gamma=gamma)
+
+
 def train_one(told: dict[str, Any]) -> dict[str, Any]:
     """One run, in this process: each agent's curve of training returns and its greedy return at the end."""
     from actorrl import SharedReplay
@@ -111,10 +128,14 @@ def train_one(told: dict[str, Any]) -> dict[str, Any]:
     from actorrl.training.experiment import Experiment
 
     cell, steps = Cell(**told["cell"]), told["steps"]
+    m, vary = cell.agents, varied if cell.varied else None
+    # One agent alone is what its user would run: no actors, no messages. It draws the same numbers either way.
+    # A day for a step: the command may be paused.
+    shared = SharedReplay(m, m, step_timeout=86_400.0, vary=vary, together=True) if m > 1 else None
     experiment = Experiment(
         config(cell, told["layers"]),
         "LunarLander-v3",
-        SharedReplay(agents=cell.agents, environments=cell.agents),
+        shared,
         steps=steps * cell.agents,
         seed=told["seed"],
         wrappers=() if cell.mask else (NoTerminals,),
@@ -332,6 +353,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=60_000, help="own steps of every agent")
     parser.add_argument("--layers", type=int, default=2, choices=(2, 3), help="2 in the talk, 3 in its code")
     parser.add_argument("--only", nargs="+", choices=[*CELLS, "speed"], default=[*CELLS, "speed"])
+    parser.add_argument("--at-once", type=int, default=2, help="single agents that run at the same time")
     parser.add_argument("--quick", action="store_true", help="a minute, to see that it runs; no result")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -364,7 +386,7 @@ def main() -> None:
 
 
 def run_cell(name: str, given: argparse.Namespace, runs: dict[str, Any], keep: Any) -> None:
-    """The runs of one cell that are not there yet; single agents two at a time, since there are two cores."""
+    """The runs of one cell that are not there yet; single agents `--at-once` at a time."""
     cell = CELLS[name]
     missing = []
     for seed in range(given.seeds):
@@ -373,7 +395,7 @@ def run_cell(name: str, given: argparse.Namespace, runs: dict[str, Any], keep: A
                 number = seed * NINE + j
                 told = {"cell": asdict(cell), "steps": given.steps, "layers": given.layers, "seed": number}
                 missing.append((f"{seed}.{j}", told))
-    with ThreadPoolExecutor(2 if cell.agents == 1 else 1) as pool:
+    with ThreadPoolExecutor(given.at_once if cell.agents == 1 else 1) as pool:
         for (number, _), found in zip(missing, pool.map(in_a_process, [told for _, told in missing]), strict=True):
             runs[number] = found
             keep()
