@@ -57,10 +57,10 @@ class NearLanes:
     def sizes(self) -> Sequence[int]:
         return self._lanes.sizes
 
-    def reset(self) -> None:
-        """Reset every environment."""
+    def reset(self, again: int = 0) -> None:
+        """Reset every environment; with other seeds where that is done `again`."""
         with self._watch.on():
-            self._lanes.reset()
+            self._lanes.reset(again)
 
     def send(self, lane: int, actions: Any) -> None:
         """Step one environment; it has answered when this returns."""
