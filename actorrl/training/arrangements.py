@@ -42,7 +42,7 @@ class SharedReplay:
     vary: Callable[[Any, int], Any] | None = None
     """Makes the config of agent j of the one that is given: (config, j) -> config."""
     together: bool = False
-    """Let environments live in their agent's process: calls cost nothing, and one that crashes takes its agent along."""
+    """Let environments live in their agent's process: calls cost nothing; one that crashes takes its agent along."""
     samples_per_insert: float | None = None
     """Rows sampled by all agents per row added by any; then this, and not `train_freq`, says how much is learned."""
     tolerance: float | None = None
