@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 def copy_of(thing: T) -> T:
     """A copy by pickling, as a message to an actor would make it."""
-    encoded = encode(thing)
+    encoded = encode(thing).sealed()
     return decode(encoded.data, encoded.buffers)
 
 
