@@ -34,8 +34,6 @@ MESSAGE, LINE = 0, 1
 """What leaves for the driver: a message of an actor's, or bytes for the supervisor."""
 MOST = 256
 """So many messages leave together."""
-MIRROR = 1.0
-"""Seconds between two looks at the page of a process on another machine."""
 
 
 def machine() -> str:
