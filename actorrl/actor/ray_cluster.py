@@ -122,7 +122,9 @@ class Cluster:
         if place is None:
             ours = ray.get_runtime_context().get_node_id()
             others = [node.id for node in nodes if node.id != ours]
-            there = ours if stays or not others else others[next(self._turns) % len(others)]
+            if stays or not others:  # soft would let Ray put it where it is started sooner
+                return {"scheduling_strategy": NodeAffinitySchedulingStrategy(ours, soft=False)}
+            there = others[next(self._turns) % len(others)]
             return {"scheduling_strategy": NodeAffinitySchedulingStrategy(there, soft=True)}
         for node in nodes:
             if place in (node.address, f"node:{node.address}", node.id):

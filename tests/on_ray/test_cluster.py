@@ -110,4 +110,4 @@ class Slow(gymnasium.Wrapper):  # type: ignore[type-arg]
 
 
 def _cartpole() -> gymnasium.Env:
-    return Slow(gymnasium.make("CartPole-v1"))
+    return Slow(gymnasium.make("CartPole-v1", max_episode_steps=50))
