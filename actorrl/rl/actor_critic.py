@@ -219,13 +219,14 @@ def make_parts(
         seed=seeding.integer(seed, seeding.LEARNER),
     )
     burst = config.train_freq if config.gradient_steps == -1 else config.gradient_steps
-    updates = max(1.0, (config.total_steps or DEFAULT_TOTAL_STEPS) / config.train_freq * burst)
+    cadence = Cadence(config.learning_starts, config.train_freq, burst, config.batch_size)
+    updates = cadence.updates(config.total_steps or DEFAULT_TOTAL_STEPS)
     rng = seeding.generator(seed, seeding.TABLE)
     return Parts(
         BoxPolicy(q_function(actor), scale, random_steps=config.learning_starts, **policy),
         learner(config, actor, critics, scale, updates, seeding.integer(seed, seeding.LEARNER, 1)),
         ReplayTable(config.buffer_size, rng, sampler=replay_sampler(config.prioritized, updates)),
-        Cadence(config.learning_starts, config.train_freq, burst, config.batch_size),
+        cadence,
         config.n_steps,
         config.gamma,
         encoder,

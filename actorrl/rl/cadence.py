@@ -41,13 +41,9 @@ class Updates:
         """
         if self.paced:
             return
-        bursts = self._bursts_due(steps)
+        bursts = self.parts.cadence.bursts(steps, self._starts)
         self.owed += (bursts - self._bursts) * self.parts.cadence.gradient_steps
         self._bursts = bursts
-
-    def _bursts_due(self, steps: int) -> int:
-        freq = self.parts.cadence.train_freq
-        return max(0, steps // freq - (self._starts - 1) // freq)
 
     def fill_again(self, steps: int) -> None:
         """The table was lost after so many steps: no update before another `learning_starts` are over."""

@@ -117,16 +117,17 @@ class DQNConfig:
         total = self.total_steps or DEFAULT_TOTAL_STEPS
         schedule = Linear(self.exploration_initial_eps, self.exploration_final_eps, self.exploration_fraction * total)
         exploration = Boltzmann(schedule) if self.exploration == "boltzmann" else EpsilonGreedy(schedule)
-        updates = max(1.0, total / self.train_freq * self.burst)
+        cadence = Cadence(self.learning_starts, self.train_freq, self.burst, self.batch_size)
+        updates = cadence.updates(total)
         return Parts(
             ValuePolicy(self._q(online), exploration, first, self._q(target) if self.tau < 1 else None),
-            DQNLearner(self, online, target, total, first),
+            DQNLearner(self, online, target, updates, first),
             ReplayTable(
                 self.buffer_size,
                 seeding.generator(seed, seeding.TABLE),
                 sampler=replay_sampler(self.prioritized, updates),
             ),
-            Cadence(self.learning_starts, self.train_freq, self.burst, self.batch_size),
+            cadence,
             self.n_steps,
             self.gamma,
             encoder,

@@ -15,7 +15,7 @@ from actorrl.rl.flat import FlatAdam, FlatParameters
 from actorrl.rl.losses import q_learning_target, quantile_loss, quantile_target, td_loss, td_slope
 from actorrl.rl.nouns import Array, Updated
 from actorrl.rl.plain_mlp import PlainMLP, is_plain
-from actorrl.rl.schedules import Linear
+from actorrl.rl.schedules import over_updates
 
 if TYPE_CHECKING:
     from actorrl.rl.dqn import DQNConfig
@@ -30,22 +30,21 @@ class DQNLearner:
         config: the hyperparameters.
         online: the network that is trained, and acts.
         target: a network of the same shape, which becomes its slow copy.
-        total_steps: environment steps that the learning rate falls over.
+        total_updates: that the learning rate falls over.
         first: the number of the first action.
     """
 
     def __init__(
-        self, config: DQNConfig, online: nn.Module, target: nn.Module, total_steps: int, first: int = 0
+        self, config: DQNConfig, online: nn.Module, target: nn.Module, total_updates: int, first: int = 0
     ) -> None:
-        self._config, self._total_steps, self._first = config, total_steps, first
+        self._config, self._total_updates, self._first = config, total_updates, first
         self._online, self._target = online, target.requires_grad_(False)
         self._target.load_state_dict(online.state_dict())
         self._flat, self._flat_target = FlatParameters(online), FlatParameters(target)
         self._q: Callable[[Tensor], Tensor] = PlainMLP(online) if is_plain(online) else online  # type: ignore[arg-type]
         self._q_target: Callable[[Tensor], Tensor] = PlainMLP(target) if is_plain(target) else target  # type: ignore[arg-type]
         self._optimizer = FlatAdam(self._flat)
-        updates = total_steps / config.train_freq * config.burst
-        self._rate = Linear(config.learning_rate, config.learning_rate_final, max(updates, 1))
+        self._rate = over_updates(config.learning_rate, config.learning_rate_final, total_updates)
         self._sync_every = max(1, math.floor(config.target_update_interval * config.burst / config.train_freq))
         self._buffers = list(zip(target.buffers(), online.buffers(), strict=True))
         self._weights = weights_of(online)
@@ -130,7 +129,7 @@ class DQNLearner:
 
     def __getstate__(self) -> dict[str, Any]:
         # Views into one vector would not come back as such: rebuild them.
-        build = (self._config, self._online, self._target, self._total_steps, self._first)
+        build = (self._config, self._online, self._target, self._total_updates, self._first)
         return {"build": build, "state": self.state_dict()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

@@ -122,6 +122,15 @@ class Cadence(NamedTuple):
     batch_size: int = 64
     """Rows per update."""
 
+    def bursts(self, steps: int, starts: int | None = None) -> int:
+        """How many bursts have fallen due after so many steps; `starts` in place of `learning_starts`, where given."""
+        starts = max(self.learning_starts if starts is None else starts, 1)
+        return max(0, steps // self.train_freq - (starts - 1) // self.train_freq)
+
+    def updates(self, steps: int) -> int:
+        """How many updates have fallen due after so many steps: what a schedule that they count stretches over."""
+        return self.bursts(steps) * self.gradient_steps
+
 
 class Parts(NamedTuple):
     """What `Config.build(observation_space, action_space, seed)` returns."""

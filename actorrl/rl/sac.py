@@ -31,7 +31,7 @@ from actorrl.rl.dqn_learner import METRICS_EVERY
 from actorrl.rl.networks import NetworkMaker
 from actorrl.rl.nouns import Array, Parts, Updated
 from actorrl.rl.ranges import require
-from actorrl.rl.schedules import Linear
+from actorrl.rl.schedules import over_updates
 from actorrl.rl.spaces import Encoder, require_observations
 from actorrl.rl.squashed import critics_loss, soft_target, split_gaussian, squashed_sample, temperature_slope
 
@@ -118,11 +118,11 @@ class SACLearner:
     """
 
     def __init__(
-        self, config: SACConfig, actor: nn.Module, critics: Critics, scale: BoxScale, total_updates: float, seed: int
+        self, config: SACConfig, actor: nn.Module, critics: Critics, scale: BoxScale, total_updates: int, seed: int
     ) -> None:
         self._config, self._scale = config, scale
         self._target_entropy = -float(scale.size) if config.target_entropy is None else config.target_entropy
-        self._rate = Linear(config.learning_rate, config.learning_rate_final, total_updates)
+        self._rate = over_updates(config.learning_rate, config.learning_rate_final, total_updates)
         self._actor, self._critics = Trained(actor), Trained(critics)
         self._slow = SlowCopy(copy.deepcopy(critics), self._critics)
         self._temperature = Trained(Temperature(1.0 if config.ent_coef is None else config.ent_coef))

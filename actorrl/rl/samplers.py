@@ -6,12 +6,13 @@ removed first it lies in slot r % capacity; for other removers the table tells t
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any, Protocol
 
 import numpy as np
 
 from actorrl.rl.nouns import Array
-from actorrl.rl.schedules import Linear
+from actorrl.rl.schedules import Linear, over_updates
 from actorrl.rl.sum_tree import SumTree
 
 Drawn = tuple[Array, "Array | None"]
@@ -98,6 +99,10 @@ class Prioritized:
     def begin(self, capacity: int, rng: np.random.Generator) -> None:
         self._tree, self._rng = SumTree(capacity), rng
 
+    def shared_by(self, learners: int) -> None:
+        """So many learners draw from it, and the batches of all are counted: β rises over as many times as many."""
+        self._beta = dataclasses.replace(self._beta, duration=self._beta.duration * learners)
+
     def written(self, slots: Array) -> None:
         """New rows are drawn soon: nobody knows yet what they teach."""
         self._tree.set(slots, self._largest)
@@ -128,9 +133,9 @@ class Prioritized:
         self._largest, self.batches = float(state["largest"]), int(state["batches"])
 
 
-def replay_sampler(prioritized: bool, updates: float) -> Sampler:
-    """The sampler that configs mean by `prioritized`; β reaches 1 after so many updates."""
-    return Prioritized(beta=Linear(0.4, 1.0, updates)) if prioritized else Uniform()
+def replay_sampler(prioritized: bool, updates: int) -> Sampler:
+    """The sampler that configs mean by `prioritized`; β reaches 1 at the last of so many updates."""
+    return Prioritized(beta=over_updates(0.4, 1.0, updates)) if prioritized else Uniform()
 
 
 class Fifo:

@@ -20,3 +20,8 @@ class Linear:
         if count >= self.duration:
             return self.final
         return self.initial + (self.final - self.initial) * (count / self.duration)
+
+
+def over_updates(initial: float, final: float, updates: int) -> Linear:
+    """From `initial` at the first of so many updates to `final` at the last, asked with the updates done before."""
+    return Linear(initial, final, max(1, updates - 1))

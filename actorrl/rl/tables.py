@@ -21,7 +21,7 @@ import numpy as np
 from actorrl.rl.nouns import Array, Sample
 from actorrl.rl.rate_limiter import RateLimiter
 from actorrl.rl.removers import Oldest, Remover
-from actorrl.rl.samplers import Fifo, Sampler, Uniform
+from actorrl.rl.samplers import Fifo, Prioritized, Sampler, Uniform
 
 
 def as_rows(items: Any, layout: np.dtype | None = None) -> Array:
@@ -92,6 +92,11 @@ class ReplayTable:
 
     def __len__(self) -> int:
         return min(self.inserted, self.capacity)
+
+    def shared_by(self, learners: int) -> None:
+        """So many learners will sample: what goes by the count of batches goes by those of all."""
+        if isinstance(self._sampler, Prioritized):
+            self._sampler.shared_by(learners)
 
     def may_add(self, rows: int) -> bool:
         """Whether the limiter lets so many rows in now."""

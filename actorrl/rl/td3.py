@@ -32,7 +32,7 @@ from actorrl.rl.exploration import GaussianNoise
 from actorrl.rl.networks import NetworkMaker
 from actorrl.rl.nouns import Array, Parts, Updated
 from actorrl.rl.ranges import require
-from actorrl.rl.schedules import Linear
+from actorrl.rl.schedules import over_updates
 from actorrl.rl.spaces import Encoder, require_observations
 from actorrl.rl.squashed import clipped_target, critics_loss, smoothed
 
@@ -111,10 +111,10 @@ class TD3Learner:
     """
 
     def __init__(
-        self, config: TD3Config, actor: nn.Module, critics: Critics, scale: BoxScale, total_updates: float, seed: int
+        self, config: TD3Config, actor: nn.Module, critics: Critics, scale: BoxScale, total_updates: int, seed: int
     ) -> None:
         self._config, self._scale = config, scale
-        self._rate = Linear(config.learning_rate, config.learning_rate_final, total_updates)
+        self._rate = over_updates(config.learning_rate, config.learning_rate_final, total_updates)
         self._actor, self._critics = Trained(actor), Trained(critics)
         self._slow_actor = SlowCopy(copy.deepcopy(actor), self._actor)
         self._slow_critics = SlowCopy(copy.deepcopy(critics), self._critics)

@@ -132,7 +132,8 @@ class Saver:
     def close(self) -> None:
         """The run is broken off by somebody who will go on: from an exact checkpoint, where that is as good."""
         exact = all(part.exact for part in self._parts.values())
-        if self.used and (self.written is None or (self._whole and (exact or not self.repeatable))):
+        first = self.written is None and len(self._parts) == self._agents
+        if first or (self._whole and (exact or not self.repeatable)):
             self.write()
         if self.repeatable and self.written is not None:
             checkpoints.tidy(self._directory, all_of_them=False)

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from actorrl.actor import ActorRef, kill, startat, stop
+from actorrl.actor import ActorRef, fetch, kill, startat, stop, wait, watch
 from actorrl.errors import ActorDied
 from actorrl.rl.nouns import Parts
 from actorrl.rl.rate_limiter import RateLimiter
@@ -82,13 +82,11 @@ def wired_agents(
             roles.append(startat(None, shared_agent, j, recipes[j], servers[j::m], seeds[j::m], marks[j], wired))
         yield roles
     except BaseException as error:
+        named = explained(error, arrangement, roles)
         for actor in reversed(actors + roles):
             kill(actor)  # a step may never end, and nobody wants its result
-        if isinstance(error, ActorDied) and error.exitcode == LATE and arrangement.together:
-            raise RuntimeError(
-                f"an environment did not answer a step within step_timeout={arrangement.step_timeout:g} s, which "
-                f"counts as a crash; it shares its agent's process (together=True), which cannot be restarted"
-            ) from error
+        if named is not error:
+            raise named from error
         raise
     for role in roles:
         stop(role)
@@ -97,14 +95,32 @@ def wired_agents(
     stop(table)
 
 
+def explained(error: BaseException, arrangement: SharedReplay, roles: Sequence[ActorRef[AgentRole]]) -> BaseException:
+    """The error with the number of the agent in it, where that is what died, or with the reason."""
+    if not isinstance(error, ActorDied) or error.cls != shared_agent.__name__:
+        return error
+    if error.exitcode == LATE and arrangement.together:
+        return RuntimeError(
+            f"an environment did not answer a step within step_timeout={arrangement.step_timeout:g} s, which "
+            f"counts as a crash; it shares its agent's process (together=True), which cannot be restarted"
+        )
+    ends = [watch(role) for role in roles]
+    wait(ends, timeout=1.0)
+    for j, end in enumerate(ends):
+        if end.done() and fetch(end).pid == error.pid:
+            error.args = (f"agent {j} of {len(roles)} is gone, and with it the run: {error}",)
+    return error
+
+
 def shared_table(agents: Sequence[Parts], arrangement: SharedReplay) -> ReplayTable:
-    """The first agent's table, for all, with the limiter that the arrangement asks for.
+    """The first agent's table, for all, with the limiter that the arrangement asks for; its β goes by their updates.
 
     Raises:
         ValueError: a limiter by which both sides could wait for each other.
     """
     table, cadences = agents[0].table, [parts.cadence for parts in agents]
     assert isinstance(table, ReplayTable)
+    table.shared_by(len(agents))
     if arrangement.samples_per_insert is not None:
         table.limit(
             RateLimiter(

@@ -60,6 +60,41 @@ def test_on_policy_impala_takes_the_step_of_a2c(clip_range: float | None):
         np.testing.assert_allclose(impala[name], weight, atol=2e-4, err_msg=name)
 
 
+def test_advantages_are_taken_as_they_are_unless_asked_for():
+    """Normalised, those of a small batch are mostly noise, and A2C has small batches."""
+    small = {**SAME, "n_steps": 4, "n_envs": 1, "ent_coef": 0.0, "vf_coef": 0.0, "max_grad_norm": 1e9}
+    rows = {
+        "observation": np.eye(4, dtype=np.float32),
+        "drawn": np.zeros(4, np.int64),
+        "log_prob": np.zeros(4, np.float32),
+        "advantage": np.float32([1, 2, 3, 4]),
+        "target": np.zeros(4, np.float32),
+    }
+
+    def gradient(scale: float, **more: Any) -> Any:
+        learner: Any = built(A2CConfig(**small, **more)).learner
+        learner.update({**rows, "advantage": np.float32(scale) * rows["advantage"]})
+        return learner._flat.gradient.numpy().copy()
+
+    assert not A2CConfig().normalize_advantage
+    np.testing.assert_allclose(gradient(10.0), 10 * gradient(1.0), rtol=1e-4, atol=1e-6)
+    one, ten = (gradient(scale, normalize_advantage=True) for scale in (1.0, 10.0))
+    np.testing.assert_allclose(one, ten, atol=1e-5)
+
+
+@pytest.mark.parametrize("config", [A2CConfig, ImpalaConfig])
+def test_an_update_of_a_single_row_leaves_every_weight_a_number(config: Any):
+    one = {**SAME, "n_steps": 1, "n_envs": 1, "normalize_advantage": True}
+    if config is ImpalaConfig:
+        one.pop("normalize_advantage")
+    parts = built(config(**one))
+    row = {name: values[:1] for name, values in parts.learner.prepare([fragment_of(parts)]).items()}  # type: ignore[attr-defined]
+
+    parts.learner.update(row)
+
+    assert all(np.isfinite(weight).all() for weight in parts.learner.get_weights().values())
+
+
 def test_off_policy_what_the_policy_would_not_do_counts_for_less():
     config = ImpalaConfig(**SAME)
     fragment = fragment_of(built(config))

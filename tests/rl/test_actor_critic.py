@@ -15,6 +15,7 @@ from test_dqn import practise
 from torch import nn
 from torch.nn import functional
 
+from actorrl.rl.flat import FlatAdam
 from actorrl.rl.sac import SACConfig
 from actorrl.rl.td3 import TD3Config
 
@@ -145,6 +146,17 @@ def test_the_actor_of_td3_and_all_targets_wait_for_their_turn():
         assert moved[-1] or not changed & {"actor", "target_actor", "target_critics"}
 
     assert moved == [False, False, True, False, False, True, False]
+
+
+@each_config
+def test_the_last_update_of_a_run_has_the_last_learning_rate(config, monkeypatch):
+    rates, step = [], FlatAdam.step
+    monkeypatch.setattr(FlatAdam, "step", lambda adam, rate: (rates.append(rate), step(adam, rate)))
+    config = dataclasses.replace(config, learning_rate_final=1e-5, total_steps=80, train_freq=2, gradient_steps=-1)
+
+    practise(config, lambda: gymnasium.make("Pendulum-v1"), 80)
+
+    assert (rates[0], rates[-1]) == (config.learning_rate, config.learning_rate_final)
 
 
 class BoxChain(gymnasium.Env):

@@ -16,6 +16,7 @@ from torch import nn
 from actorrl.rl import seeding
 from actorrl.rl.dqn import METRICS_EVERY, DQNConfig
 from actorrl.rl.environments import LocalEnvironments
+from actorrl.rl.flat import FlatAdam
 from actorrl.rl.lanes import InlineLanes
 from actorrl.rl.losses import q_learning_target
 from actorrl.rl.practice import Practice
@@ -155,13 +156,25 @@ def test_the_target_moves_when_it_should(tau, interval, moved_at):
 
 
 def test_the_learning_rate_falls_to_its_end_over_the_updates_of_the_whole_run():
-    config = dataclasses.replace(QUICK, total_steps=4 * METRICS_EVERY, train_freq=2, gradient_steps=1)
+    config = dataclasses.replace(QUICK, total_steps=4 * METRICS_EVERY, train_freq=2, learning_starts=0)
     learner = build(config).learner
     rates = [learner.update(rows()).metrics.get("learning_rate") for _ in range(3 * METRICS_EVERY)]
 
     seen = [rate for rate in rates if rate is not None]
     assert seen[-1] == config.learning_rate_final
-    assert seen[0] == pytest.approx(config.learning_rate * (1 - 9 / 20) + config.learning_rate_final * 9 / 20)
+    assert seen[0] == pytest.approx(config.learning_rate * (1 - 9 / 19) + config.learning_rate_final * 9 / 19)
+
+
+@pytest.mark.parametrize("learning_starts", [0, 50, 301])
+def test_the_last_update_of_a_run_has_the_last_learning_rate(learning_starts, monkeypatch):
+    rates, step = [], FlatAdam.step
+    monkeypatch.setattr(FlatAdam, "step", lambda adam, rate: (rates.append(rate), step(adam, rate)))
+    config = dataclasses.replace(QUICK, learning_starts=learning_starts, train_freq=4, gradient_steps=2)
+
+    practise(config, Chain, 600)
+
+    assert (rates[0], rates[-1]) == (config.learning_rate, config.learning_rate_final)
+    assert np.allclose(np.diff(rates), (rates[-1] - rates[0]) / (len(rates) - 1)), "in a straight line"
 
 
 def test_epsilon_is_counted_in_the_agents_own_steps():

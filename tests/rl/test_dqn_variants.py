@@ -158,11 +158,20 @@ def test_the_learner_is_given_the_weights_of_prioritised_rows():
 
 def test_beta_reaches_one_with_the_last_update():
     config = dataclasses.replace(QUICK, prioritized=True, total_steps=1000, train_freq=4, gradient_steps=2)
+    late = dataclasses.replace(config, learning_starts=501)
 
-    beta = build(config).table._sampler._beta
+    for beta, updates in ((build(config).table._sampler._beta, 476), (build(late).table._sampler._beta, 250)):
+        assert (beta(0), beta(updates - 1)) == (0.4, 1.0)
+        assert beta((updates - 1) / 2) == pytest.approx(0.7) and beta(updates - 2) < 1.0
 
-    assert (beta(0), beta(500)) == (0.4, 1.0)
-    assert beta(250) == pytest.approx(0.7)
+
+def test_beta_goes_by_the_batches_of_all_who_share_a_table():
+    table = build(dataclasses.replace(QUICK, prioritized=True, total_steps=1000)).table
+    alone = table._sampler._beta
+
+    table.shared_by(4)
+
+    assert [table._sampler._beta(4 * count) for count in (0, 100, 10_000)] == [alone(0), alone(100), 1.0]
 
 
 def test_exploration_by_temperature_is_a_field():

@@ -11,12 +11,14 @@ import pytest
 import torch
 from gymnasium.spaces import Box, Discrete, MultiDiscrete
 
+from actorrl.rl import ppo
 from actorrl.rl.adapters import StepAgent
 from actorrl.rl.environments import LocalEnvironments
 from actorrl.rl.explorer import Explorer
-from actorrl.rl.fragments import FragmentWindow
+from actorrl.rl.flat import FlatAdam
 from actorrl.rl.lanes import InlineLanes
 from actorrl.rl.nouns import Parts
+from actorrl.rl.policy_losses import clipped_surrogate
 from actorrl.rl.ppo import PPOConfig
 from actorrl.rl.practice import Practice
 
@@ -24,7 +26,10 @@ SMALL = PPOConfig(n_steps=16, n_envs=4, batch_size=32, n_epochs=2, total_steps=1
 
 
 class Sum(gymnasium.Env[Any, Any]):
-    """The reward is what the first number of the action is; five steps, then truncated."""
+    """The reward is what the first number of the action is; five steps, then truncated.
+
+    With `masks` one action of every choice is forbidden, at each step another one.
+    """
 
     observation_space = Box(-5, 50, (3,), np.float32)
 
@@ -32,8 +37,13 @@ class Sum(gymnasium.Env[Any, Any]):
         self.action_space, self.masks, self.t = action_space, masks, 0
 
     def observe(self) -> Any:
-        info = {"action_mask": np.array([1, 0, 1])} if self.masks else {}
+        info = {"action_mask": np.concatenate(self.legal())} if self.masks else {}
         return self.np_random.normal([self.t, 1, 30]).astype(np.float32), info
+
+    def legal(self) -> list[Any]:
+        """Of each choice, which actions are legal now."""
+        sizes = np.atleast_1d(getattr(self.action_space, "nvec", getattr(self.action_space, "n", 0)))
+        return [np.arange(size) != self.t % size for size in sizes]
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
         super().reset(seed=seed)
@@ -42,12 +52,15 @@ class Sum(gymnasium.Env[Any, Any]):
 
     def step(self, action: Any) -> Any:
         assert self.action_space.contains(action), action
-        assert not (self.masks and action == 1), "forbidden"
+        if self.masks:
+            chosen = np.atleast_1d(action - self.action_space.start)  # type: ignore[attr-defined]
+            assert all(legal[i] for legal, i in zip(self.legal(), chosen, strict=True)), "forbidden"
         self.t += 1
         observation, info = self.observe()
         return observation, float(np.ravel(action)[0]), False, self.t == 5, info
 
 
+CHOICES = ("discrete", "shifted", "several")
 SPACES = {
     "discrete": Discrete(3),
     "shifted": Discrete(3, start=1),
@@ -71,28 +84,26 @@ def practised(config: PPOConfig, make: Any, steps: int, slice_: int = 10**9) -> 
     return practice
 
 
-@pytest.mark.parametrize("kind", SPACES)
 @pytest.mark.parametrize("normalize", [False, True])
-def test_before_the_first_update_every_ratio_is_1(kind: str, normalize: bool):
+@pytest.mark.parametrize(("kind", "masks"), [*((kind, False) for kind in SPACES), *((kind, True) for kind in CHOICES)])
+def test_in_the_first_minibatch_of_every_rollout_every_ratio_is_1(kind: str, masks: bool, normalize: bool):
     config = dataclasses.replace(SMALL, normalize_observation=normalize)
-    parts, lanes = built(config, lambda: Sum(SPACES[kind]))
-    parts.policy.set_weights(parts.learner.get_weights(), 0)
-    kept: list[Any] = []
-
-    class Sink:
-        def add(self, fragments: list[Any]) -> None:
-            kept.extend(fragments)
-
-    explorer = Explorer(lanes, parts.policy, Sink(), seed=0, window=FragmentWindow(16))
-    for _ in range(2):  # with the second fragment observations are normalised by what the first was
-        while not kept:
+    parts, lanes = built(config, lambda: Sum(SPACES[kind], masks))
+    learner, table = parts.learner, parts.table
+    explorer = Explorer(lanes, parts.policy, table, seed=0)
+    for version in range(3):  # from the second on observations are normalised by what those before were
+        parts.policy.set_weights(learner.get_weights(), version)
+        while not table.pending:  # type: ignore[attr-defined]
             explorer.advance(64)
-        rows = parts.learner.prepare([kept.pop()])  # type: ignore[attr-defined]
+        sample = table.sample(config.batch_size)
+        assert sample is not None and ("action_mask" in sample.batch) == masks
         with torch.no_grad():
-            tensors = {name: torch.from_numpy(values) for name, values in rows.items()}
-            ratio = (parts.learner._likelihood(tensors).log_prob - tensors["log_prob"]).exp()  # type: ignore[attr-defined]
+            tensors = {name: torch.from_numpy(values) for name, values in sample.batch.items()}
+            ratio = (learner._likelihood(tensors).log_prob - tensors["log_prob"]).exp()  # type: ignore[attr-defined]
         np.testing.assert_allclose(ratio, 1.0, atol=1e-5)
-        parts.policy.set_weights(parts.learner.get_weights(), 1)
+        while sample is not None:
+            learner.update(sample.batch)
+            sample = table.sample(config.batch_size)
 
 
 @pytest.mark.parametrize("kind", SPACES)
@@ -111,9 +122,39 @@ def test_it_learns_in_every_space(kind: str):
 
 
 def test_what_is_forbidden_is_never_done():
-    practice = practised(SMALL, lambda: Sum(Discrete(3), masks=True), 640)
+    for kind in CHOICES:
+        practice = practised(SMALL, lambda kind=kind: Sum(SPACES[kind], masks=True), 640)
 
-    assert practice.steps == 640 and practice.metrics()["updates"] == 40
+        assert practice.steps == 640 and practice.metrics()["updates"] == 40
+
+
+@pytest.mark.parametrize(("steps", "last"), [(640, 640), (700, 640)])  # the last 60 of 700 are too few to learn from
+def test_the_last_update_of_a_run_has_the_last_learning_rate_and_clip_range(steps: int, last: int, monkeypatch: Any):
+    rates, ranges = [], []
+    step = FlatAdam.step
+
+    def surrogate(log_prob: Any, old: Any, advantage: Any, clip_range: float) -> Any:
+        ranges.append(clip_range)
+        return clipped_surrogate(log_prob, old, advantage, clip_range)
+
+    monkeypatch.setattr(FlatAdam, "step", lambda adam, rate: (rates.append(rate), step(adam, rate)))
+    monkeypatch.setattr(ppo, "clipped_surrogate", surrogate)
+    ends = {"learning_rate": 1e-2, "learning_rate_final": 1e-4, "clip_range": 0.3, "clip_range_final": 0.1}
+    practised(dataclasses.replace(SMALL, **ends, total_steps=steps), lambda: Sum(Discrete(3)), steps)
+
+    seen = [64 * (1 + i // 4) / steps for i in range(4 * (last // 64))]  # four gradient steps on each 64 rows
+    assert seen[-1] == last / steps
+    np.testing.assert_allclose(rates, [1e-2 + (1e-4 - 1e-2) * part for part in seen])
+    np.testing.assert_allclose(ranges, [0.3 + (0.1 - 0.3) * part for part in seen])
+
+
+def test_a_minibatch_of_one_row_is_learned_from():
+    config = dataclasses.replace(SMALL, n_steps=5, n_envs=1, batch_size=4)  # the last of every epoch is one row
+    practice = practised(config, lambda: Sum(Discrete(3)), 50)
+
+    assert practice.metrics()["updates"] == 10 * 2 * 2
+    for name, value in practice.state_dict().items():
+        assert np.isfinite(value).all(), name
 
 
 def test_slices_change_nothing():

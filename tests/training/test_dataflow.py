@@ -53,6 +53,8 @@ def test_explorers_in_step_are_the_same_in_one_process_and_in_many():
 
     assert_same(*runs)
     np.testing.assert_array_equal(runs[0].metrics["episode_return"], runs[1].metrics["episode_return"])
+    learner = {name.removeprefix("learner."): value for name, value in learned(runs[0]).items()}
+    assert learner["observation.count"] == learner["returns.count"] == 640 // 96 * 96, "each step that was learned from"
 
 
 @pytest.mark.parametrize("config", [A2CConfig(n_steps=16), ImpalaConfig(n_steps=16), ReinforceConfig(n_steps=16), PPO])
@@ -75,6 +77,7 @@ def test_two_trainers_learn_what_one_does(steps: int):
     assert two.metrics["episodes"][-1] == one.metrics["episodes"][-1]
     np.testing.assert_array_equal(one.metrics["steps"], two.metrics["steps"])
     mine, theirs = learned(one), learned(two)
+    assert theirs["learner.observation.count"] == steps // 96 * 96
     for name, value in mine.items():
         if ".running." not in name:  # each trainer knows the running returns of its own explorers
             np.testing.assert_allclose(value, theirs[name], rtol=2e-3, atol=2e-5, err_msg=name)

@@ -9,9 +9,11 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium.spaces import Box, Discrete
+from small_agents import Counting
 
 from actorrl import A2CConfig, DQNConfig, PPOConfig, load, train
 from actorrl.cli.main import main
+from actorrl.rl.environments import LocalEnvironments
 from actorrl.training.entry import prepare
 from actorrl.training.environment_source import EnvironmentSource
 from actorrl.training.experiment import Experiment
@@ -168,6 +170,27 @@ def test_what_was_normalised_by_is_in_the_checkpoint_and_stays_as_it_is_in_evalu
     assert np.array_equal(before, again.agent.parts.policy.standardiser.mean)
     batch = np.array([[1000.0, 0.0], [990.0, 2.0], [1015.0, 3.0]], np.float32)
     assert again.act(batch).tolist() == run.act(batch).tolist()
+
+
+def test_a_stack_of_frames_is_filled_again_at_a_reset_and_the_last_one_of_an_episode_is_kept():
+    source = EnvironmentSource(Counting, wrappers_of("frame_stack"))  # it observes 100 times the episode and the steps
+    environments = LocalEnvironments(source.makers(1))
+
+    def stack(observation):
+        return np.ravel(observation).tolist()
+
+    first = environments.reset([0])
+    assert stack(first) == [100] * 4
+    assert stack(environments.step([0]).observation) == [100, 100, 100, 101]
+    assert not environments.step([0]).final_observation
+
+    ended = environments.step([0])
+    assert ended.truncated.tolist() == [True]
+    assert stack(ended.final_observation[0]) == [100, 101, 102, 103], "what the last step led to"
+    assert stack(ended.observation) == [200] * 4, "nothing of the episode before"
+    assert stack(environments.step([0]).observation) == [200, 200, 200, 201]
+    assert stack(environments.reset()) == [300] * 4, "in the midst of an episode too"
+    assert stack(first) == [100] * 4 and stack(ended.observation) == [200] * 4, "what was handed out stays as it was"
 
 
 @pytest.mark.skipif(importlib.util.find_spec("cv2") is None, reason="OpenCV is not installed (the extra `atari`)")

@@ -250,29 +250,42 @@ class Killed(BaseException):
     """What SIGKILL leaves on the disk, without the death."""
 
 
-@pytest.fixture
-def saver(monkeypatch):
-    """Writes checkpoints of so many steps."""
+class Written(saving.Saver):
+    """Writes checkpoints of so many steps of each of its roles."""
+
+    def __init__(self, roles: int) -> None:
+        super().__init__(Path("checkpoints/latest"), roles, lambda: {"rows": 1})
+        self.roles = roles
+
+    def part(self, number: int, steps: int) -> None:
+        training = {"practice": {"updates": None}, "weight": np.full(1000, steps)}
+        self.take(number, roles.Saved(Snapshot(steps, None, {"steps": steps}, number), training, True))
+
+    def at(self, steps: int) -> None:
+        for number in range(self.roles):
+            self.part(number, steps)
+
+
+@pytest.fixture(params=[1, 2], ids=["one-role", "two-roles"])
+def saver(request, monkeypatch):
     monkeypatch.setattr(saving, "SHARE", 0.0)
-
-    class Written(saving.Saver):
-        def at(self, steps: int) -> None:
-            training = {"practice": {"updates": None}, "weight": np.full(1000, steps)}
-            self.take(0, roles.Saved(Snapshot(steps, None, {"steps": steps}), training, True))
-
-    return Written(Path("checkpoints/latest"), 1, lambda: {"rows": 1})
+    return Written(request.param)
 
 
-def found(said=lambda text: None):
+def found(said=lambda text: None, roles=None):
+    """The steps of the checkpoint there is, which every role in it has made; None where there is none."""
     resumption = saving.read(Path("checkpoints/latest"), trust=False, said=said)
     if resumption is None:
         return None
-    (part,) = resumption.parts
-    assert part.training["weight"].tolist() == [part.snapshot.steps] * 1000
-    return resumption.steps
+    steps = resumption.parts[0].snapshot.steps
+    assert roles is None or len(resumption.parts) == roles
+    for part in resumption.parts:
+        assert part.snapshot.state["steps"] == part.snapshot.steps == steps
+        assert part.training["weight"].tolist() == [steps] * 1000
+    return steps
 
 
-@pytest.mark.parametrize("call", range(12))
+@pytest.mark.parametrize("call", range(18))
 def test_whatever_moment_of_a_write_a_run_is_killed_in_there_is_a_whole_checkpoint(saver, call, monkeypatch):
     saver.at(1)
     saver.at(2)
@@ -294,9 +307,9 @@ def test_whatever_moment_of_a_write_a_run_is_killed_in_there_is_a_whole_checkpoi
     try:
         saver.at(3)
     except Killed:
-        assert found() in (2, 3)
+        assert found(roles=saver.roles) in (2, 3)
     else:
-        assert found() == 3
+        assert found(roles=saver.roles) == 3
 
 
 def test_a_checkpoint_cut_short_is_never_taken_for_a_whole_one(saver):
@@ -308,6 +321,8 @@ def test_a_checkpoint_cut_short_is_never_taken_for_a_whole_one(saver):
         for keep in (0, len(whole) // 2, len(whole) - 1):
             file.write_bytes(whole[:keep])
             assert found(said.append) == 1, file
+        file.unlink()
+        assert found(said.append) == 1, file
         file.write_bytes(whole)
         assert found() == 2
     assert "cut short" in said[0] or "not whole" in said[0]
@@ -320,6 +335,49 @@ def test_a_checkpoint_cut_short_is_never_taken_for_a_whole_one(saver):
     for file in Path("checkpoints/.latest.old").iterdir():
         file.unlink()
     assert found() is None
+
+
+def test_parts_of_some_roles_are_no_checkpoint(monkeypatch):
+    monkeypatch.setattr(saving, "SHARE", 0.0)
+    early, saver = Written(2), Written(2)
+    early.part(0, 1)
+    early.close()  # Ctrl-C before the other role has given anything
+    assert found() is None
+
+    saver.at(1)
+    saver.part(0, 2)
+    assert found(roles=2) == 1, "and so it is for whoever is killed here"
+    saver.close()  # or breaks off here
+    assert found(roles=2) == 1
+    saver.part(0, 3)
+    saver.part(1, 3)
+    assert found(roles=2) == 3
+
+
+@pytest.mark.slow
+def test_a_run_killed_between_the_files_of_two_agents_goes_on_from_the_checkpoint_before(monkeypatch, in_small_slices):
+    for module in (roles, saving):
+        monkeypatch.setattr(module, "SHARE", 0.0)
+    monkeypatch.setattr(roles, "MOST_SECONDS", 0.0)
+    saved, save = [], checkpoints.arrays_file.save
+
+    def dying(path, values):
+        if path.name == "training-1.npz":
+            saved.append(values["steps"])
+            if len(saved) == 3:
+                raise Killed
+        save(path, values)
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(checkpoints.arrays_file, "save", dying)
+        run_of(DQNConfig(**QUICK), "Short-v0", "broken", arrangement=SharedReplay(2, 2), engine="inline")
+    assert Path("broken/checkpoints/.latest.new/training.npz").exists(), "one agent's part of the third was written"
+    broken = saving.read(Path("broken/checkpoints/latest"), trust=False, said=print)
+    assert broken is not None and broken.parts[1].snapshot.steps == saved[1] < saved[2]
+
+    run = resume("broken")
+
+    assert run.metrics["steps"][-1] == 420 and [agent.steps for agent in run.agents] == [210, 210]
 
 
 def test_a_checkpoint_of_another_format_is_named(saver, monkeypatch):
@@ -388,7 +446,7 @@ def test_a_checkpoint_that_takes_long_to_write_is_written_less_often(saver, monk
     saver.at(2)
     assert found() == 1
     saver.close()  # whoever breaks a run off has time for the last one
-    assert found() == 2 and saver.written == 2
+    assert found() == 2 and saver.written == 2 * saver.roles
 
     monkeypatch.setattr(saving, "SHARE", 0.0)
     saver.at(3)

@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import signal
+import tempfile
 import threading
-from collections import Counter
+import time
+from collections import Counter, defaultdict
 from typing import Any
 
 import gymnasium
 import numpy as np
 import pytest
+import strays
 from small_agents import Recorder
 
-from actorrl import DQNConfig, QLearningConfig, SharedReplay, System, fetch, load, startat, train
+from actorrl import DQNConfig, QLearningConfig, SharedReplay, System, actors, errors, fetch, load, startat, train
 from actorrl.actor.engine import active
 from actorrl.cli.main import main
+from actorrl.rl.dqn_learner import DQNLearner
+from actorrl.rl.exploration import EpsilonGreedy
 from actorrl.rl.rate_limiter import RateLimiter
 from actorrl.rl.samplers import Prioritized
+from actorrl.rl.schedules import Linear
 from actorrl.rl.tables import ReplayTable
 from actorrl.rl.windows import Step, row_layout
 from actorrl.training.experiment import Experiment
 from actorrl.training.merging import Merger
 from actorrl.training.replay_server import CHUNK, RemoteTable, ReplayServer
 from actorrl.training.roles import Row
+from actorrl.training.shared_replay import shared_table
 
 SMALL = DQNConfig(learning_starts=50, batch_size=16, hidden_sizes=(16,), buffer_size=5_000)
 LAYOUT = row_layout(Step(0, np.zeros(3, np.float32), 1, {}, 0.0, np.zeros(3, np.float32), False, False))
@@ -291,9 +300,6 @@ def test_agents_vary_by_their_number():
 
 
 def test_a_crashed_environment_is_started_again(tmp_path: Any):
-    import os
-    import signal
-
     class Mortal(gymnasium.Wrapper[Any, Any, Any, Any]):
         def __init__(self) -> None:
             super().__init__(gymnasium.make("CartPole-v1"))
@@ -309,6 +315,82 @@ def test_a_crashed_environment_is_started_again(tmp_path: Any):
     run = train(SMALL, Mortal, arrangement=SharedReplay(2, 2), steps=600)
 
     assert run.metrics["steps"][-1] == 600 and run.metrics["dropped_episodes"][-1] >= 1
+
+
+@dataclasses.dataclass
+class Shot:
+    """A callback that kills an actor in the midst of a run: the last one of its class."""
+
+    cls: str
+    pid: int = 0
+
+    def on_fragment(self, event: Any) -> None:
+        if event.steps >= 300 and not self.pid:
+            self.pid = [row.pid for row in actors() if row.cls == self.cls][-1]
+            os.kill(self.pid, signal.SIGKILL)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("cls", "together", "limited"),
+    [
+        ("ReplayServer", False, None),
+        ("ReplayServer", True, 4.0),
+        ("shared_agent", False, 4.0),
+        ("shared_agent", True, None),
+    ],
+)
+def test_a_table_or_an_agent_that_dies_ends_the_run_for_all(cls: str, together: bool, limited: float | None):
+    shot, who = Shot(cls), {"ReplayServer": "^ReplayServer", "shared_agent": "^agent 1 of 2 is gone"}[cls]
+    shared = SharedReplay(2, 2, together=together, samples_per_insert=limited)
+    began = time.monotonic()
+
+    with System():
+        with pytest.raises(errors.ActorDied, match=rf"{who}.*was killed by SIGKILL") as caught:
+            train(SMALL, "CartPole-v1", arrangement=shared, steps=10**6, callbacks=[shot])
+
+        assert caught.value.pid == shot.pid and time.monotonic() - began < 60.0
+        strays.eventually(lambda: not actors(), what="the others live on")
+    strays.assert_gone(os.environ[strays.MARK], tempfile.gettempdir(), within=5.0)
+
+
+def test_schedules_and_targets_go_by_each_agents_own_steps(monkeypatch: pytest.MonkeyPatch):
+    asked: dict[int, list[int]] = defaultdict(list)
+    moved: dict[int, list[int]] = defaultdict(list)
+    choose, move = EpsilonGreedy.choose, DQNLearner._move_target
+
+    def choosing(self: Any, q: Any, step: int, rng: Any) -> Any:
+        asked[id(self)].append(step)
+        return choose(self, q, step, rng)
+
+    def moving(self: Any) -> None:
+        moved[id(self)].append(self._updates)
+        move(self)
+
+    monkeypatch.setattr(EpsilonGreedy, "choose", choosing)
+    monkeypatch.setattr(DQNLearner, "_move_target", moving)
+    config = dataclasses.replace(
+        SMALL, learning_starts=40, train_freq=4, gradient_steps=1, tau=1.0, target_update_interval=20,
+        exploration_fraction=0.5, exploration_final_eps=0.1,
+    )  # fmt: skip
+    run = train(config, "CartPole-v1", arrangement=SharedReplay(3, 3), steps=600, engine="inline")
+
+    assert list(asked.values()) == [list(range(200))] * 3, "ε goes by the steps of one agent, and 600 are 200 of each"
+    assert list(moved.values()) == [list(range(5, 41, 5))] * 3, "20 of its own steps are 5 of its own updates"
+    rows = np.isfinite(run.metrics["epsilon"])
+    own, epsilon = run.metrics["agent1.steps"][rows], Linear(1.0, 0.1, 100)
+    np.testing.assert_allclose(run.metrics["epsilon"][rows], [epsilon(steps) for steps in own])
+    assert own[-1] == 200 and run.metrics["learning_rate"][-1] < config.learning_rate / 5
+
+
+def test_priorities_are_corrected_in_full_only_when_all_agents_have_made_their_updates():
+    config = dataclasses.replace(SMALL, prioritized=True, total_steps=400)
+    spaces = gymnasium.spaces.Box(-1, 1, (4,)), gymnasium.spaces.Discrete(2)
+    alone, *others = (config.build(*spaces, seed) for seed in range(4))
+
+    shared = shared_table(others, SharedReplay(3, 3))
+
+    assert shared._sampler._beta.duration == 3 * alone.table._sampler._beta.duration  # type: ignore[attr-defined]
 
 
 def test_what_does_not_fit_is_refused():
