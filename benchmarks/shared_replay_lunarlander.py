@@ -12,6 +12,7 @@ environment per agent, 4,000 rows of buffer per agent. The x-axis is the agent's
              prioritized-1, -9     rows sampled in proportion to |TD error|^0.6
              varied-9              nine agents of three step sizes by three discounts
              shared-18             more agents than the talk had
+             sac-1, sac-4          SAC on the continuous lander, as many updates, beside single and shared-4
     speed    nine agents beside nine independent ones, in turn; wall time, processor time, memory
 
 The mean agent is compared with the single one; the best of nine with the best of nine independent ones, since the
@@ -68,6 +69,7 @@ class Cell:
     runs_per_seed: int = 1
     prioritized: bool = False
     varied: bool = False
+    sac: bool = False
 
 
 CELLS = {
@@ -83,13 +85,28 @@ CELLS = {
     "prioritized-9": Cell(NINE, 36_000, prioritized=True),
     "varied-9": Cell(NINE, 36_000, varied=True),
     "shared-18": Cell(18, 72_000),
+    "sac-1": Cell(1, 4_000, sac=True),
+    "sac-4": Cell(4, 16_000, sac=True),
 }
 
 
 def config(cell: Cell, layers: int) -> Any:
-    """The talk's settings."""
-    from actorrl import DQNConfig
+    """The talk's settings; of SAC those that it has too, and its usual slow target."""
+    from actorrl import DQNConfig, SACConfig
 
+    if cell.sac:
+        return SACConfig(
+            learning_rate=3e-4,
+            learning_rate_final=3e-4,
+            gamma=0.99,
+            hidden_sizes=(300,) * layers,
+            batch_size=64,
+            buffer_size=cell.buffer,
+            learning_starts=64,
+            train_freq=8,
+            gradient_steps=cell.gradient_steps,
+            tau=0.005,
+        )
     return DQNConfig(
         learning_rate=3e-4,
         learning_rate_final=3e-4,
@@ -134,7 +151,7 @@ def train_one(told: dict[str, Any]) -> dict[str, Any]:
     shared = SharedReplay(m, m, step_timeout=86_400.0, vary=vary, together=True) if m > 1 else None
     experiment = Experiment(
         config(cell, told["layers"]),
-        "LunarLander-v3",
+        "LunarLanderContinuous-v3" if cell.sac else "LunarLander-v3",
         shared,
         steps=steps * cell.agents,
         seed=told["seed"],
@@ -148,7 +165,8 @@ def train_one(told: dict[str, Any]) -> dict[str, Any]:
         for agent in range(cell.agents):
             name = f"agent{agent}.episode_return" if cell.agents > 1 else "episode_return"
             there = ~np.isnan(metrics[name])
-            curves.append([(metrics["steps"][there] / cell.agents).tolist(), metrics[name][there].tolist()])
+            own = metrics["steps"][there] / cell.agents
+            curves.append([own.astype(int).tolist(), metrics[name][there].round(1).tolist()])
         greedy = [float(run.evaluate(20, which)) for which in (range(cell.agents) if cell.agents > 1 else ["final"])]
         seconds = float(np.nanmax(metrics["seconds"]))
     return {"curves": curves, "greedy": greedy, "seconds": seconds}
@@ -219,13 +237,16 @@ def smooth(curve: list[list[float]], grid: np.ndarray) -> np.ndarray:
 def figures(curves: list[np.ndarray]) -> dict[str, float]:
     """Of runs (or agents): the area under the curve, how it varies, and what is lost after the best."""
     areas = [float(curve.mean()) for curve in curves]
-    # Returns are negative at first: a drop is measured against the range above that of a random agent.
-    drops = [float((curve.max() - curve[-1]) / max(1.0, curve.max() + 200.0)) for curve in curves]
+    best, final = [float(curve.max()) for curve in curves], [float(curve[-1]) for curve in curves]
+    lost = [(b - f) / b for b, f in zip(best, final, strict=True) if b > 0]
+    # Of a best return near 0 or below that says nothing: the second is against the range above a random agent's −200.
+    drops = [(b - f) / max(1.0, b + 200.0) for b, f in zip(best, final, strict=True)]
     return {
         "area": statistics.mean(areas),
         "std": statistics.stdev(areas) if len(areas) > 1 else float("nan"),
-        "best": statistics.mean(float(curve.max()) for curve in curves),
-        "final": statistics.mean(float(curve[-1]) for curve in curves),
+        "best": statistics.mean(best),
+        "final": statistics.mean(final),
+        "lost": statistics.mean(lost) if len(lost) == len(curves) else float("nan"),
         "drop": statistics.mean(drops),
     }
 
@@ -257,6 +278,7 @@ def summary(results: dict[str, Any], steps: int) -> tuple[list[list[str]], dict[
                 f"{of['area']:.0f} ± {of['std']:.0f}",
                 f"{of['best']:.0f}",
                 f"{of['final']:.0f}",
+                "–" if of["lost"] != of["lost"] else f"{of['lost']:.2f}",
                 f"{of['drop']:.2f}",
                 f"{figures(best)['area']:.0f}" if any(len(group) > 1 for group in groups) else "–",
                 f"{statistics.mean(greedy):.0f}",
@@ -266,7 +288,26 @@ def summary(results: dict[str, Any], steps: int) -> tuple[list[list[str]], dict[
     return lines, bands
 
 
-HEAD = ["cell", "seeds", "area ± std over seeds", "best", "final", "drop", "area of the best of nine", "greedy", "s"]
+HEAD = [
+    "cell",
+    "seeds",
+    "area ± std over seeds",
+    "best",
+    "final",
+    "(best − final) / best",
+    "drop",
+    "area of the best agent",
+    "greedy",
+    "s",
+]
+PANELS = [
+    ("more agents, as many rows each", ["single", "shared-2", "shared-4", "shared-9", "shared-18"]),
+    ("nine agents, what is held fixed", ["single", "shared-9", "capacity-9", "ratio-9"]),
+    ("terminal states not masked", ["single", "no-mask-1", "shared-9", "no-mask-9"]),
+    ("rows by their TD error", ["single", "prioritized-1", "shared-9", "prioritized-9"]),
+    ("nine pairs of step size and discount", ["single", "shared-9", "varied-9"]),
+    ("SAC beside DQN", ["single", "shared-4", "sac-1", "sac-4"]),
+]
 
 
 def draw(bands: dict[str, Any], results: dict[str, Any]) -> None:
@@ -276,25 +317,23 @@ def draw(bands: dict[str, Any], results: dict[str, Any]) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    pairs = [
-        ("more agents, larger buffer", ["single", "shared-2", "shared-4", "shared-9"]),
-        ("nine agents, what is held fixed", ["shared-9", "capacity-9", "ratio-9"]),
-        ("terminal states not masked", ["single", "no-mask-1", "shared-9", "no-mask-9"]),
-    ]
-    figure, panels = plt.subplots(1, 3, figsize=(15, 4.6), sharey=True)
-    for axes, (title, names) in zip(panels, pairs, strict=True):
+    colours = {name: f"C{i % 10}" for i, name in enumerate(CELLS)}
+    figure, panels = plt.subplots(2, 3, figsize=(15, 8.4), sharey=True)
+    for axes, (title, names) in zip(panels.flat, PANELS, strict=True):
         for name in names:
             if name in bands:
                 grid, curves = bands[name]
-                (line,) = axes.plot(grid / 1000, curves.mean(0), label=name)
-                axes.fill_between(grid / 1000, curves.min(0), curves.max(0), alpha=0.15, color=line.get_color())
+                colour = "#444444" if name == "single" else colours[name]
+                axes.plot(grid / 1000, curves.mean(0), label=name, color=colour)
+                axes.fill_between(grid / 1000, curves.min(0), curves.max(0), alpha=0.13, color=colour, linewidth=0)
         axes.set_title(title, loc="left", fontsize=11)
         axes.set_xlabel("own steps, thousands")
         axes.grid(alpha=0.3)
-        axes.legend(frameon=False, fontsize=9)
+        axes.legend(frameon=False, fontsize=9, loc="lower right")
         for side in ("top", "right"):
             axes.spines[side].set_visible(False)
-    panels[0].set_ylabel("episode return, mean of 10, of the mean agent")
+    for axes in panels[:, 0]:
+        axes.set_ylabel("episode return, mean of 10, of the mean agent")
     where = _report.described(results["machine"])
     figure.text(0.01, 0.01, f"band: least and most of the seeds; {where}", fontsize=7, color="#666666")
     figure.tight_layout(rect=(0, 0.03, 1, 1))
