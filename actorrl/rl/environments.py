@@ -39,6 +39,8 @@ class LocalEnvironments:
         self._encode = None if raw else encode or Encoder(observation_space)
         self._batch = getattr(self._encode, "batch", None) or self._each
         self._masks: list[Array] | None = None
+        self._none = np.zeros(len(self._environments), np.bool_)
+        self._none.flags.writeable = False
         self._unproven = True  # whether they keep to gymnasium's interface is not yet known
 
     def __len__(self) -> int:
@@ -89,16 +91,20 @@ class LocalEnvironments:
             for environment, answer in zip(self._environments, answers, strict=True):
                 prove_step(environment, answer)
             self._unproven = False
-        observations, rewards, terminations, truncations, infos = map(list, zip(*answers, strict=True))
+        given: Any = zip(*answers, strict=True)
+        observations, rewards, terminations, truncations, infos = given
+        terminated = truncated = self._none
         if masks is not None:
             masks[:] = map(self._mask, infos)
         final: dict[int, Any] = {}
         final_masks: dict[int, Array] = {}
         if any(terminations) or any(truncations):
+            observations = list(observations)
+            terminated, truncated = np.array(terminations, np.bool_), np.array(truncations, np.bool_)
+            truncated &= ~terminated
             for i, environment in enumerate(self._environments):
                 if not (terminations[i] or truncations[i]):
                     continue
-                truncations[i] = not terminations[i]
                 final[i] = encode(observations[i]) if encode else observations[i]
                 observations[i], info = environment.reset()
                 if masks is not None:
@@ -106,8 +112,8 @@ class LocalEnvironments:
         return Stepped(
             self._batch(observations) if encode else observations,  # type: ignore[arg-type]
             np.array(rewards, np.float32 if encode else np.float64),
-            np.array(terminations, np.bool_),
-            np.array(truncations, np.bool_),
+            terminated,
+            truncated,
             final,
             None if masks is None else np.array(masks),
             None if masks is None else final_masks,
