@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import shutil
 import time
 import traceback
 from pathlib import Path
@@ -15,13 +16,17 @@ from typing import Any, NamedTuple
 from actorrl.actor import ActorRef, fetch
 from actorrl.training import checkpoints
 from actorrl.training.callbacks import Event
-from actorrl.training.entry import prepare
+from actorrl.training.entry import Prepared, prepare
 from actorrl.training.experiment import Experiment
 from actorrl.training.judge import Judge
-from actorrl.training.run import Run
+from actorrl.training.resuming import prepare_resume
+from actorrl.training.run import Run, load
+from actorrl.training.run_directory import in_use
 
 LOG = "output.txt"
 """What a trial would have said on the terminal; in its run directory."""
+PATIENCE = 10.0
+"""Seconds for a process that was interrupted to end and leave its directory."""
 
 
 class Outcome(NamedTuple):
@@ -40,17 +45,16 @@ class Candidate:
         self._judge = judge
 
     def train(self, tree: dict[str, Any], name: str, directory: str, number: int) -> Outcome:
-        """Run one trial to its end, or until the judge stops it."""
+        """Run one trial to its end, or until the judge stops it; one that was interrupted in the directory goes on."""
         began = time.monotonic()
         experiment = Experiment.from_tree(tree, name).checked()
-        prepared = prepare(experiment, directory)
-        reports = Reports(self._judge, number, experiment, len(prepared.recipes))
-        watched = dataclasses.replace(experiment, callbacks=(*experiment.callbacks, reports))  # not in its config.yaml
+        prepared = begun(experiment, Path(directory))
+        reports = Reports(self._judge, number, experiment, len(experiment.trainees()))
         state, value = "failed", None
         attributes: dict[str, Any] = {}
-        with (Path(directory) / LOG).open("w") as log, contextlib.redirect_stderr(log):
+        with (Path(directory) / LOG).open("a") as log, contextlib.redirect_stderr(log):
             try:
-                run = dataclasses.replace(prepared, experiment=watched).run()
+                run = load(directory) if prepared is None else watched(prepared, reports).run()
             except Exception as error:
                 traceback.print_exc(file=log)
                 attributes = {"why": f"{type(error).__name__}: {error}"}
@@ -64,6 +68,35 @@ class Candidate:
                 else:
                     attributes = {"why": "its returns are not numbers"}
         return Outcome(state, value, {**attributes, "seconds": round(time.monotonic() - began, 1)})
+
+
+def begun(experiment: Experiment, directory: Path) -> Prepared | None:
+    """The trial's run: the one that was interrupted in the directory, or a new one; None where it has come to its end
+    and nobody was told.
+    """
+    if (directory / "config.yaml").exists():
+        with (directory / LOG).open("a") as log, contextlib.redirect_stderr(log):
+            _wait_for(directory)
+            with contextlib.suppress(ValueError, OSError):
+                return prepare_resume(directory)
+    shutil.rmtree(directory, ignore_errors=True)
+    return prepare(experiment, directory)
+
+
+def _wait_for(directory: Path) -> None:
+    """Return when nobody runs in a directory, or after a while."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        with contextlib.suppress(BlockingIOError), in_use(directory):
+            return
+        time.sleep(0.1)
+
+
+def watched(prepared: Prepared, reports: Reports) -> Prepared:
+    """The run with one more callback, which its config.yaml does not name."""
+    experiment = prepared.experiment
+    callbacks = (*experiment.callbacks, reports)
+    return dataclasses.replace(prepared, experiment=dataclasses.replace(experiment, callbacks=callbacks))
 
 
 def _whole(run: Run, experiment: Experiment) -> bool:

@@ -22,11 +22,17 @@ WARMUP = 0.2
 """The part of a trial in which it is not stopped."""
 
 
+BEFORE = "before"
+"""Where a trial keeps the number it had when it was interrupted."""
+
+
 class Proposal(NamedTuple):
     """The values of a trial to be run."""
 
     number: int
     values: dict[str, Any]
+    before: int | None = None
+    """The number of the interrupted trial that it goes on with."""
 
 
 class Begun(NamedTuple):
@@ -35,7 +41,7 @@ class Begun(NamedTuple):
     done: int
     """Trials that have ended."""
     lost: int
-    """Trials that were interrupted; their values are tried again first."""
+    """Trials that were interrupted; they go on first."""
 
 
 class Row(NamedTuple):
@@ -88,28 +94,33 @@ class Judge:
         self._open: dict[int, Any] = {}
 
     def begin(self) -> Begun:
-        """Give up trials that nobody runs any more, and put their values first in the queue."""
+        """Give up trials that nobody runs any more, and put new ones that go on with them first in the queue."""
         states = self._optuna.trial.TrialState
         lost = self._study.get_trials(deepcopy=False, states=(states.RUNNING,))
         for trial in lost:
             self._study.tell(trial.number, state=states.FAIL)
             if len(trial.params) == len(self._space):
-                self._study.enqueue_trial(trial.params)
+                self._study.enqueue_trial(trial.params, {BEFORE: trial.number})
         return Begun(len(self.rows()), len(lost))
 
     def ask(self) -> Proposal:
-        """The next trial's values."""
+        """The next trial's values; of one that goes on, what it has reported before is known."""
         number = len(self._study.get_trials(deepcopy=False))
         seed = int(np.random.SeedSequence(self._seed, spawn_key=(number,)).generate_state(1)[0])
         self._study.sampler = self._optuna.samplers.TPESampler(seed=seed, n_startup_trials=STARTUP)
         trial = self._study.ask()
         self._open[trial.number] = trial
-        return Proposal(trial.number, {axis.key: axis.suggest(trial) for axis in self._space})
+        values, before = {axis.key: axis.suggest(trial) for axis in self._space}, trial.user_attrs.get(BEFORE)
+        if before is not None:
+            for evaluation, said in self._study.trials[before].intermediate_values.items():
+                trial.report(said, evaluation)
+        return Proposal(trial.number, values, before)
 
     def report(self, number: int, evaluation: int, value: float) -> bool:
         """Take in what a trial's evaluation gave; whether it is to stop."""
         trial = self._open[number]
-        trial.report(value, evaluation)
+        if evaluation not in self._study.trials[number].intermediate_values:  # else told before it was interrupted
+            trial.report(value, evaluation)
         return trial.should_prune()
 
     def tell(self, number: int, state: str, value: float | None = None, **attributes: Any) -> None:
@@ -132,6 +143,7 @@ class Judge:
         rows = []
         for trial in self._study.get_trials(deepcopy=False):
             attributes = dict(trial.user_attrs)
+            attributes.pop(BEFORE, None)
             state = attributes.pop("state", None)
             if state is None or not trial.state.is_finished() or (state == "complete" and trial.value is None):
                 continue

@@ -18,7 +18,7 @@ from __future__ import annotations
 import fcntl
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -117,7 +117,7 @@ def tune(
         begun = fetch(judge.begin())
         told = say or (lambda line: None)
         if begun.done or begun.lost:
-            again = f"; the values of {begun.lost} interrupted ones are tried again" if begun.lost else ""
+            again = f"; {begun.lost} interrupted ones go on from their last checkpoints" if begun.lost else ""
             told(f"goes on after {begun.done} trials{again}")
         try:
             _Trials(study, judge, told, begun.done, fetch(judge.rows())).run(trials, jobs)
@@ -225,7 +225,7 @@ class _Trials:
             for future in self._flying:
                 future.cancel()
             for candidate in candidates:
-                kill(candidate)  # what it was training is tried again when the study goes on
+                kill(candidate)  # what it was training goes on when the study does
             raise
         for candidate in candidates:
             stop(candidate)
@@ -234,6 +234,9 @@ class _Trials:
         proposal, tree = self._drawn()
         directory = self._study.trial_directory(proposal.number)
         shutil.rmtree(directory, ignore_errors=True)
+        if proposal.before is not None:
+            with suppress(FileNotFoundError):
+                self._study.trial_directory(proposal.before).rename(directory)
         future = candidate.train(tree, self._study.name, str(directory), proposal.number)
         self._flying[future] = proposal, candidate
 

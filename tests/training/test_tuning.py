@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import strays
 import yaml
 
 from actorrl import load, train, tune
 from actorrl.actor.engine import active
 from actorrl.cli.main import main
-from actorrl.training import tuning
+from actorrl.training import saving, tuning
 from actorrl.training.search_space import space_of
 from actorrl.training.tuning_results import Tuning
 
@@ -55,7 +56,9 @@ def test_a_study_goes_on_with_what_was_interrupted_and_draws_as_if_it_had_not_be
     again = judge()
 
     assert tuple(again.begin()) == (1, 1)
-    assert again.ask().values == lost.values == other.ask().values
+    going_on = again.ask()
+    assert going_on.values == lost.values == other.ask().values
+    assert (lost.before, going_on.before) == (None, lost.number), "it is the same trial under another number"
     assert [row.value for row in again.rows()] == [3.0], "what was interrupted is no trial"
     assert set(lost.values) == {"agent.learning_rate", "agent.bins"} and lost.values["agent.bins"] in (4, 8)
 
@@ -126,6 +129,33 @@ def test_ctrl_c_leaves_a_study_that_goes_on_and_no_process(tmp_path: Path):
     assert "interrupted; the same command goes on" in said and "Traceback" not in said
     study = tuning.study_of("slow.yaml", None, None, 0, "study")
     assert Judge(str(study.journal), study.space, 0, 10).begin().lost >= 1
+
+
+@pytest.mark.slow
+def test_a_trial_that_was_killed_goes_on_from_its_last_checkpoint():
+    plan = {"every": 10_000, "episodes": 2, "confirm": 3}
+    search = {"agent.learning_rate": {"low": 0.01, "high": 1.0}}
+    tree = {"env": "FrozenLake-v1", "agent": "qlearning", "steps": 30_000, "evaluation": plan, "search": search}
+    Path("slow.yaml").write_text(yaml.safe_dump(tree))
+    command = [sys.executable, "-m", "actorrl", "tune", "slow.yaml", "--trials", "1", "--study", "study"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, env=environment, start_new_session=True)
+    latest = Path("study/trials/0000/checkpoints/latest")
+    strays.eventually(lambda: latest.exists() or process.poll() is not None, within=60.0, what="no checkpoint")
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    strays.eventually(lambda: not strays.processes(os.environ[strays.MARK]))
+    made = saving.read(latest, trust=False, said=print)
+    assert made is not None and 0 < made.steps < 30_000
+
+    said: list[str] = []
+    result = tune("slow.yaml", trials=1, directory="study", say=said.append)
+
+    assert said[0] == "goes on after 0 trials; 1 interrupted ones go on from their last checkpoints"
+    (row,) = result.rows
+    assert (row.number, row.state) == (1, "complete") and list(row.reports) == [1, 2, 3]
+    assert f"goes on from step {made.steps:,}" in Path("study/trials/0001/output.txt").read_text()
+    assert not Path("study/trials/0000").exists() and load(result.best_run).metrics["steps"][-1] == 30_000
 
 
 @pytest.mark.slow
