@@ -17,9 +17,10 @@ from typing import Any
 
 import gymnasium
 from _contest import Row, contender, run
-from _explorers import explorers_rate, in_process_rate, policy_of, raw_rate, vector_rate
+from _explorers import bare_loop_rate, explorers_rate, in_process_rate, policy_of, raw_rate, vector_rate
 
-RAW, INSIDE, ASYNC, SB3 = "raw environment × 2", "in process", "AsyncVectorEnv", "Stable-Baselines3"
+RAW, INSIDE, BARE = "raw environment × 2", "in process", "bare loop × 2"
+ASYNC, SB3 = "AsyncVectorEnv", "Stable-Baselines3"
 ENVIRONMENTS = {"cart": "CartPole-v1", "moon": "LunarLander-v3"}
 MUST = {("cart", 8): 0.5, ("cart", 32): 0.65, ("moon", 8): 0.8, ("moon", 32): 0.8}
 LENGTH = 128
@@ -35,6 +36,7 @@ ROWS = [
             (RAW, f"{key} {k} two"),
             must=f"≥ {part} ×",
         ),
+        Row(f"{key} {k} bare", "… beside a bare loop with this policy", "/s", (BARE, f"{key} {k} bare")),
         Row(f"{key} {k} beside one", "… beside 1 explorer", "/s", ("actorrl", f"{key} {k} one"), must="≥ 1.7 ×"),
         Row(
             f"{key} {k} one",
@@ -75,8 +77,18 @@ def explorers(quick: bool) -> dict[str, float]:
     with System():
         for key, k in each(quick):
             one, two = (explorers_rate(maker(key), e, k, LENGTH, seconds(quick)) for e in (1, 2))
-            found |= {f"{key} {k} one": one, f"{key} {k} two": two, f"{key} {k} beside one": two}
+            found |= {
+                f"{key} {k} one": one,
+                f"{key} {k} two": two,
+                f"{key} {k} beside one": two,
+                f"{key} {k} bare": two,
+            }
     return found
+
+
+@contender(BARE)
+def bare(quick: bool) -> dict[str, float]:
+    return {f"{key} {k} bare": 2 * bare_loop_rate(maker(key), k, seconds(quick)) for key, k in each(quick)}
 
 
 @contender(INSIDE)
