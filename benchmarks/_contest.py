@@ -53,6 +53,7 @@ class Row:
         against: (contender, key) that ours is compared with; None compares with nothing.
         how: "ratio", ours divided by that, or "difference", ours minus that.
         must, aim: the targets, in words.
+        picture: whether it has a panel; not where another row shows the same bars.
     """
 
     key: str
@@ -62,6 +63,7 @@ class Row:
     how: str = "ratio"
     must: str = ""
     aim: str = ""
+    picture: bool = True
 
 
 class _Entry(NamedTuple):

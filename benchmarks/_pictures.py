@@ -6,12 +6,15 @@ Bars start at zero; within a panel lengths compare, and the title says which end
 from __future__ import annotations
 
 import statistics
+import textwrap
 from typing import Any
 
 OURS = "actorrl"
 COLORS = {"ours": "#4477aa", "floor": "#555555", "peer": "#bbbbbb"}
-BETTER = {"/s": "more is better", "GB/s": "more is better"}
+BETTER = {"/s": "more is better", "GB/s": "more is better", "%": "more is better"}
 COLUMNS = 2
+WIDE = 58
+"""Letters that fit over a panel."""
 
 
 def size(results: dict[str, Any]) -> tuple[float, float]:
@@ -32,7 +35,8 @@ def draw(figure: Any, results: dict[str, Any]) -> None:
     for number, (row, bars) in enumerate(panels):
         beside = rows[number // COLUMNS]
         _panel(axes.flat[number], row, bars, slots=max(len(others) for _, others in beside))
-    figure.suptitle(results["title"].replace("`", "").rstrip("."), x=0.01, ha="left", fontsize=12, fontweight="bold")
+    title = textwrap.fill(results["title"].replace("`", "").rstrip("."), 2 * WIDE - 16)
+    figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")
 
 
 def _panels(results: dict[str, Any]) -> list[tuple[dict[str, Any], list[tuple[str, list[float]]]]]:
@@ -41,6 +45,8 @@ def _panels(results: dict[str, Any]) -> list[tuple[dict[str, Any], list[tuple[st
     names = [name for name in (OURS, *measured) if name in measured]
     found = []
     for row in results["rows"]:
+        if not row.get("picture", True):
+            continue
         bars = [(name, measured[name][row["key"]]) for name in dict.fromkeys(names) if row["key"] in measured[name]]
         if row["against"] and row["against"][1] != row["key"]:  # beside another row: show that one
             name, key = row["against"]
@@ -77,4 +83,5 @@ def _panel(axis: Any, row: dict[str, Any], bars: list[tuple[str, list[float]]], 
     axis.spines[["top", "right", "bottom"]].set_visible(False)
     axis.spines["left"].set_bounds(-0.5, len(bars) - 0.5)
     axis.tick_params(axis="y", length=0)
-    axis.set_title(f"{row['label']} ({BETTER.get(row['unit'], 'less is better')})", loc="left", fontsize=9.5)
+    title = f"{row['label']} ({BETTER.get(row['unit'], 'less is better')})"
+    axis.set_title(textwrap.fill(title, WIDE), loc="left", fontsize=9.5)

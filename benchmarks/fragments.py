@@ -51,7 +51,8 @@ def draw(figure: Any, medians: dict[str, dict[str, float]]) -> None:
     axes = figure.subplots()
     for way, by_many in medians.items():
         axes.plot([int(n) for n in by_many], list(by_many.values()), "o-", color=COLORS[way])
-        axes.text(int(list(by_many)[-1]) * 1.03, list(by_many.values())[-1], way, color=COLORS[way], va="center")
+        beside = {"serial": "bottom", "fragments": "top"}.get(way, "center")  # the two end close to each other
+        axes.text(int(list(by_many)[-1]) * 1.03, list(by_many.values())[-1], way, color=COLORS[way], va=beside)
     axes.set_xscale("log", base=2)
     axes.set_xticks(MANY, map(str, MANY))
     axes.set_xlim(MANY[0] * 0.95, MANY[-1] * 1.9)

@@ -36,8 +36,15 @@ ROWS = [
             (RAW, f"{key} {k} two"),
             must=f"≥ {part} ×",
         ),
-        Row(f"{key} {k} bare", "… beside a bare loop with this policy", "/s", (BARE, f"{key} {k} bare")),
-        Row(f"{key} {k} beside one", "… beside 1 explorer", "/s", ("actorrl", f"{key} {k} one"), must="≥ 1.7 ×"),
+        Row(f"{key} {k} bare", "… beside a bare loop with this policy", "/s", (BARE, f"{key} {k} bare"), picture=False),
+        Row(
+            f"{key} {k} beside one",
+            "… beside 1 explorer",
+            "/s",
+            ("actorrl", f"{key} {k} one"),
+            must="≥ 1.7 ×",
+            picture=False,
+        ),
         Row(
             f"{key} {k} one",
             f"{ENVIRONMENTS[key]}, k = {k}, 1 explorer",

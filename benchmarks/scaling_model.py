@@ -178,9 +178,12 @@ def draw(figure: Any, found: dict[str, Any]) -> None:
     for way, rates in found["scaled"].items():
         right.plot([int(n) for n in rates], list(rates.values()), "o-", markersize=4, label=way)
     right.set_title("The model, a core for each explorer", loc="left", fontsize=10)
+    left.set_xscale("log", base=2)
+    left.set_xticks([int(n) for n in many], many)
+    left.set_ylim(0)
+    right.set_xscale("log")
     right.set_yscale("log")
     for axes in (left, right):
-        axes.set_xscale("log")
         axes.set_xlabel("explorers")
         axes.set_ylabel("environment steps per second")
         axes.legend(frameon=False, fontsize=8)

@@ -23,10 +23,10 @@ EXPLORERS = 8
 NETWORKS = {"2 × 64": (64,) * 2, "2 × 256": (256,) * 2, "2 × 1024": (1024,) * 2, "4 × 2048": (2048,) * 4, "CNN": (512,)}
 QUICK = ["2 × 64", "2 × 1024"]
 ROWS = [
-    Row("one", "one explorer, one environment", "/s"),
+    Row("one", "one explorer, one environment", "/s", picture=False),
     Row("1 group", f"{EXPLORERS} explorers × 1 environment", "/s", (OURS, "one"), must="≥ 2.5 ×"),
     Row("2 groups", f"{EXPLORERS} explorers × 2 groups of 1", "/s", (OURS, "one"), must="≥ 4 ×"),
-    Row("bare one", "requests alone, one client", "/s"),
+    Row("bare one", "requests alone, one client", "/s", picture=False),
     Row("bare 1", f"requests alone, {EXPLORERS} clients", "/s", (OURS, "bare one")),
     Row("bare 2", f"requests alone, {EXPLORERS} clients, two in flight each", "/s", (OURS, "bare one")),
     *(Row(name, f"steps of {EXPLORERS} explorers, {name}", "/s", (COPIES, name)) for name in NETWORKS),

@@ -61,17 +61,19 @@ def rows() -> list[Row]:
     for key, name in ENVIRONMENTS.items():
         found += [
             Row(key, f"{name}, async", "/s", (PLAIN, key), must=MUST[key]),
-            Row(f"{key} sb3", f"{name}, async, beside SB3", "/s", (SB3, key), must="≥ 2 ×"),
-            Row(f"{key} rllib", f"{name}, async, beside RLlib", "/s", (RLLIB, key), must="≥ 5 ×"),
-            Row(f"{key} part async", f"{name}, async: part of its bound", "%", must="≥ 85"),
-            Row(f"{key} bound async", f"{name}, async: its bound", "/s"),
+            Row(f"{key} sb3", f"{name}, async, beside SB3", "/s", (SB3, key), must="≥ 2 ×", picture=False),
+            Row(f"{key} rllib", f"{name}, async, beside RLlib", "/s", (RLLIB, key), must="≥ 5 ×", picture=False),
+            Row(f"{key} part async", f"{name}, async: part of its bound", "%", must="≥ 85", picture=False),
+            Row(f"{key} bound async", f"{name}, async: its bound", "/s", picture=False),
             Row(f"{key} sync", f"{name}, sync", "/s", (PLAIN, key)),
-            Row(f"{key} part sync", f"{name}, sync: part of its bound", "%", must="≥ 85"),
+            Row(f"{key} part sync", f"{name}, sync: part of its bound", "%", must="≥ 85", picture=False),
             Row(f"{key} none", f"{name}, None", "/s", (PLAIN, key)),
             Row(f"{key} async2", f"{name}, async, 2 explorers", "/s", (PLAIN, key)),
-            Row(f"{key} part async2", f"{name}, async, 2 explorers: part of its bound", "%", must="≥ 85"),
-            Row(f"{key} explore", f"{name}, exploring costs a step", "µs"),
-            Row(f"{key} learn", f"{name}, learning costs a step", "µs"),
+            Row(
+                f"{key} part async2", f"{name}, async, 2 explorers: part of its bound", "%", must="≥ 85", picture=False
+            ),
+            Row(f"{key} explore", f"{name}, exploring costs a step", "µs", picture=False),
+            Row(f"{key} learn", f"{name}, learning costs a step", "µs", picture=False),
         ]
     return found
 
