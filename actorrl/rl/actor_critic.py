@@ -238,16 +238,53 @@ def load_weights(module: nn.Module, weights: dict[str, Array]) -> None:
     module.load_state_dict({name: torch.as_tensor(np.asarray(value)) for name, value in weights.items()})
 
 
-def joined_state(updates: int, parts: dict[str, Any]) -> dict[str, Any]:
-    """The states of named parts under flat names, with the count of updates."""
-    return {"updates": updates} | {
-        f"{part}.{name}": value for part, owner in parts.items() for name, value in owner.state_dict().items()
-    }
+class ActorCriticLearner:
+    """What a learner of an actor and two critics shows, and how it is saved. SAC and TD3 say how it updates.
 
+    Args:
+        actor: the network whose outputs choose actions.
+        critics: value normalised actions.
+        scale: of the rows' actions.
+        seed: of the noise that the learner draws.
+    """
 
-def load_joined_state(state: dict[str, Any], parts: dict[str, Any]) -> int:
-    """Give each part its state back; returns the count of updates."""
-    for part, owner in parts.items():
-        prefix = f"{part}."
-        owner.load_state_dict({name[len(prefix) :]: v for name, v in state.items() if name.startswith(prefix)})
-    return int(state["updates"])
+    def __init__(self, actor: nn.Module, critics: Critics, scale: BoxScale, seed: int) -> None:
+        self._scale = scale
+        self._actor, self._critics = Trained(actor), Trained(critics)
+        self._noise = Noise(seed)
+        self._updates = 0
+
+    @property
+    def networks(self) -> dict[str, nn.Module]:
+        """The networks that are trained, to look at."""
+        return {"actor": self._actor.module, "critics": self._critics.module}
+
+    def value(self, observations: Array, actions: Array) -> Array:
+        """The lesser critic's Q float32 [B] of observations [B, *o] and actions [B, *a] as environments take them."""
+        with torch.no_grad():
+            action = torch.from_numpy(self._scale.into(actions))
+            q: Tensor = self._critics.module(torch.from_numpy(observations), action)
+            return q.min(0).values.numpy()
+
+    def get_weights(self) -> dict[str, Array]:
+        """Views of the actor's live weights by name: copy what you keep."""
+        return weights_of(self._actor.module)
+
+    def _parts(self) -> dict[str, Any]:
+        """What is saved, by name."""
+        return {"actor": self._actor, "critics": self._critics, "noise": self._noise}
+
+    def state_dict(self) -> dict[str, Array | int]:
+        """Every network, Adam's moments, the noise and the count of updates, as copies."""
+        return {"updates": self._updates} | {
+            f"{part}.{name}": value
+            for part, owner in self._parts().items()
+            for name, value in owner.state_dict().items()
+        }
+
+    def load_state_dict(self, state: dict[str, Array | int]) -> None:
+        """Take back what `state_dict` gave."""
+        for part, owner in self._parts().items():
+            prefix = f"{part}."
+            owner.load_state_dict({name[len(prefix) :]: v for name, v in state.items() if name.startswith(prefix)})
+        self._updates = int(state["updates"])

@@ -77,4 +77,3 @@ def update_over(replicas: Replicas | None, moments: Moments, update: Callable[[M
 def all_of(replicas: Replicas | None, flag: bool) -> bool:
     """Whether every replica says so."""
     return flag if replicas is None else all(part[0] for part in replicas.gather(np.array([float(flag)])))
-

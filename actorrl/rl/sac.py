@@ -8,24 +8,14 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import gymnasium
 import numpy as np
 import torch
 from torch import nn
 
-from actorrl.rl.acting import weights_of
-from actorrl.rl.actor_critic import (
-    Critics,
-    Noise,
-    SlowCopy,
-    Trained,
-    check,
-    joined_state,
-    load_joined_state,
-    make_parts,
-)
+from actorrl.rl.actor_critic import ActorCriticLearner, Critics, SlowCopy, Trained, check, make_parts
 from actorrl.rl.box_policy import BoxScale
 from actorrl.rl.dqn_learner import METRICS_EVERY
 from actorrl.rl.networks import NetworkMaker
@@ -105,7 +95,7 @@ class Temperature(nn.Module):
         return math.exp(self.log.item())
 
 
-class SACLearner:
+class SACLearner(ActorCriticLearner):
     """Moves both critics towards soft targets, the actor towards what they prefer, and α towards its entropy.
 
     Args:
@@ -120,14 +110,12 @@ class SACLearner:
     def __init__(
         self, config: SACConfig, actor: nn.Module, critics: Critics, scale: BoxScale, total_updates: int, seed: int
     ) -> None:
-        self._config, self._scale = config, scale
+        super().__init__(actor, critics, scale, seed)
+        self._config = config
         self._target_entropy = -float(scale.size) if config.target_entropy is None else config.target_entropy
         self._rate = over_updates(config.learning_rate, config.learning_rate_final, total_updates)
-        self._actor, self._critics = Trained(actor), Trained(critics)
         self._slow = SlowCopy(copy.deepcopy(critics), self._critics)
         self._temperature = Trained(Temperature(1.0 if config.ent_coef is None else config.ent_coef))
-        self._noise = Noise(seed)
-        self._updates = 0
 
     def _act(self, observation: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Normalised actions [B, a] drawn from the actor, and their log-probabilities [B]."""
@@ -171,34 +159,5 @@ class SACLearner:
         q = self._slow.module(rows["observation_next"], action)
         return soft_target(rows["reward"] * self._config.reward_scale, rows["discount"], q, log_prob, alpha)
 
-    @property
-    def networks(self) -> dict[str, nn.Module]:
-        """The networks that are trained, to look at."""
-        return {"actor": self._actor.module, "critics": self._critics.module}
-
-    def value(self, observations: Array, actions: Array) -> Array:
-        """The lesser critic's Q float32 [B] of observations [B, *o] and actions [B, *a] as environments take them."""
-        with torch.no_grad():
-            action = torch.from_numpy(self._scale.into(actions))
-            return self._critics.module(torch.from_numpy(observations), action).min(0).values.numpy()
-
-    def get_weights(self) -> dict[str, Array]:
-        """Views of the actor's live weights by name: copy what you keep."""
-        return weights_of(self._actor.module)
-
-    def _parts(self) -> dict[str, Trained | SlowCopy | Noise]:
-        return {
-            "actor": self._actor,
-            "critics": self._critics,
-            "target": self._slow,
-            "temperature": self._temperature,
-            "noise": self._noise,
-        }
-
-    def state_dict(self) -> dict[str, Array | int]:
-        """Every network, Adam's moments, the noise and the count of updates, as copies."""
-        return joined_state(self._updates, self._parts())
-
-    def load_state_dict(self, state: dict[str, Array | int]) -> None:
-        """Take back what `state_dict` gave."""
-        self._updates = load_joined_state(state, self._parts())
+    def _parts(self) -> dict[str, Any]:
+        return {**super()._parts(), "target": self._slow, "temperature": self._temperature}

@@ -8,24 +8,14 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import gymnasium
 import numpy as np
 import torch
 from torch import nn
 
-from actorrl.rl.acting import weights_of
-from actorrl.rl.actor_critic import (
-    Critics,
-    Noise,
-    SlowCopy,
-    Trained,
-    check,
-    joined_state,
-    load_joined_state,
-    make_parts,
-)
+from actorrl.rl.actor_critic import ActorCriticLearner, Critics, SlowCopy, check, make_parts
 from actorrl.rl.box_policy import BoxScale
 from actorrl.rl.dqn_learner import METRICS_EVERY
 from actorrl.rl.exploration import GaussianNoise
@@ -98,7 +88,7 @@ class TD3Config:
         return make_parts(self, observation_space, action_space, seed, learner=TD3Learner, outputs=1, noise=noise)
 
 
-class TD3Learner:
+class TD3Learner(ActorCriticLearner):
     """Moves both critics towards clipped targets, and every few updates the actor towards what the first prefers.
 
     Args:
@@ -113,13 +103,11 @@ class TD3Learner:
     def __init__(
         self, config: TD3Config, actor: nn.Module, critics: Critics, scale: BoxScale, total_updates: int, seed: int
     ) -> None:
-        self._config, self._scale = config, scale
+        super().__init__(actor, critics, scale, seed)
+        self._config = config
         self._rate = over_updates(config.learning_rate, config.learning_rate_final, total_updates)
-        self._actor, self._critics = Trained(actor), Trained(critics)
         self._slow_actor = SlowCopy(copy.deepcopy(actor), self._actor)
         self._slow_critics = SlowCopy(copy.deepcopy(critics), self._critics)
-        self._noise = Noise(seed)
-        self._updates = 0
         self._figures: dict[str, float] = {}
 
     def update(self, batch: dict[str, Array]) -> Updated:
@@ -156,34 +144,5 @@ class TD3Learner:
         q = self._slow_critics.module(observation, action)
         return clipped_target(rows["reward"] * config.reward_scale, rows["discount"], q)
 
-    @property
-    def networks(self) -> dict[str, nn.Module]:
-        """The networks that are trained, to look at."""
-        return {"actor": self._actor.module, "critics": self._critics.module}
-
-    def value(self, observations: Array, actions: Array) -> Array:
-        """The lesser critic's Q float32 [B] of observations [B, *o] and actions [B, *a] as environments take them."""
-        with torch.no_grad():
-            action = torch.from_numpy(self._scale.into(actions))
-            return self._critics.module(torch.from_numpy(observations), action).min(0).values.numpy()
-
-    def get_weights(self) -> dict[str, Array]:
-        """Views of the actor's live weights by name: copy what you keep."""
-        return weights_of(self._actor.module)
-
-    def _parts(self) -> dict[str, Trained | SlowCopy | Noise]:
-        return {
-            "actor": self._actor,
-            "critics": self._critics,
-            "target_actor": self._slow_actor,
-            "target_critics": self._slow_critics,
-            "noise": self._noise,
-        }
-
-    def state_dict(self) -> dict[str, Array | int]:
-        """Every network, Adam's moments, the noise and the count of updates, as copies."""
-        return joined_state(self._updates, self._parts())
-
-    def load_state_dict(self, state: dict[str, Array | int]) -> None:
-        """Take back what `state_dict` gave."""
-        self._updates = load_joined_state(state, self._parts())
+    def _parts(self) -> dict[str, Any]:
+        return {**super()._parts(), "target_actor": self._slow_actor, "target_critics": self._slow_critics}
