@@ -21,7 +21,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent / "conformance"))
 
 import strays
-from shared_system import shared, wanted
+from shared_system import named, shared, wanted
 
 # A short name: the path of a unix socket has about 100 characters.
 TEMPORARY = tempfile.mkdtemp(prefix="t-")
@@ -69,8 +69,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 @pytest.fixture(autouse=True)
 def nothing_stays_open(request: pytest.FixtureRequest) -> Iterator[None]:
     """After a test with a system of its own, or none, as many sockets, pipes and threads are open as before it."""
-    if wanted(request.node) is not None or shared.name is not None:
-        yield  # actors of the shared system live on: it is looked at when it ends
+    if wanted(request.node) is not None or shared.name is not None or named(request.node) == "ray":
+        yield  # actors of the shared system live on: it is looked at when it ends; Ray keeps some of its own
         return
     before, threads = strays.connections(), set(threading.enumerate())
     yield

@@ -14,20 +14,21 @@ from typing import Any
 
 import pytest
 from actors_for_tests import Account, Caller, Fails, Fragile, Log, Where
-from engines import RAY_ALONE, only_processes
+from engines import only_processes
 from gates import Gate
 from strays import eventually
 
 from actorrl import ActorRef, as_completed, errors, fetch, kill, startat, stop, wait
 
-LIMIT = 1.0 if not RAY_ALONE else 20.0  # seconds, the contract's; on Ray a process takes some to start
+LIMIT = 1.0  # seconds, the contract's
 pytestmark = only_processes
 
 
 @pytest.fixture
 def where(engine: str) -> Iterator[ActorRef[Where]]:
-    """An actor whose death is expected."""
+    """An actor whose death is expected, and that lives: a process takes longer to start than its death to be told."""
     ref = startat(None, name="doomed", on_failure="ignore")(Where)()
+    fetch(ref.pid())
     yield ref
     kill(ref)
 
@@ -125,33 +126,41 @@ def test_an_exception_in_the_constructor(engine: str, gate: Gate, place: int | N
         assert "born broken" in str(error) + str(error.__cause__)
 
 
-def test_a_constructor_that_kills_its_process(engine: str):
+def test_a_constructor_that_kills_its_process(engine: str, gate: Gate):
     class Kamikaze:
         def __init__(self) -> None:
+            gate.through()
             os._exit(9)
 
         def ok(self) -> str:
             return "ok"
 
     ref = startat(None, on_failure="ignore")(Kamikaze)()
-    error = died(ref.ok())
+    pending = ref.ok()
+    gate.entered()
+    gate.open()
+    error = died(pending)
 
     assert error.exitcode == 9
     assert "Kamikaze" in str(error.cls)
     assert error.started is False
 
 
-def test_a_constructor_that_exits(engine: str):
+def test_a_constructor_that_exits(engine: str, gate: Gate):
     class Leaves:
         def __init__(self) -> None:
+            gate.through()
             raise SystemExit(4)
 
         def ok(self) -> str:
             return "ok"
 
     ref = startat(None, on_failure="ignore")(Leaves)()
+    pending = ref.ok()
+    gate.entered()
+    gate.open()
 
-    assert died(ref.ok()).exitcode == 4
+    assert died(pending).exitcode == 4
 
 
 def test_stderr_is_an_attribute_of_the_error(where: ActorRef[Where]):
