@@ -267,6 +267,7 @@ class RayNursery(Supervisor):
             "place": place if isinstance(place, int) else None,
             "label": f"place {place}" if isinstance(place, int) else wish["name"] or wish["cls"],
             "machine": machine(),
+            "driver": os.getpid(),
             "environment": {k: v for k, v in wish["environment"].items() if not k.startswith(PRIVATE)},
             "cwd": wish["cwd"],
             "path": wish["path"],

@@ -13,6 +13,7 @@ import faulthandler
 import mmap
 import os
 import queue
+import select
 import signal
 import socket
 import sys
@@ -23,7 +24,7 @@ from typing import Any
 
 from . import dynamo, freight, speech, stacks, threads
 from .ray_wire import StoreFreight
-from .reaping import MARK
+from .reaping import MARK, kill_all_marked
 from .stacks import ROOM, Dump
 from .status import SIZE, Page, read
 from .turns import Turns
@@ -49,8 +50,8 @@ class RayProcess:
     """See the module.
 
     Args:
-        told: `token`, `number`, `place`, `label`, `machine` of the driver, `environment`, `cwd`, `path`, `threads`,
-            `cpus`, `env`.
+        told: `token`, `number`, `place`, `label`, `machine` and pid (`driver`) of the driver, `environment`, `cwd`,
+            `path`, `threads`, `cpus`, `env`.
     """
 
     def __init__(self, told: dict[str, Any]) -> None:
@@ -71,6 +72,8 @@ class RayProcess:
         self._deliver = self._engine.deliver
         threading.Thread(target=self._live, name="actorrl-host", daemon=True).start()
         threading.Thread(target=self._pass_on, name="actorrl-line", daemon=True).start()
+        if self._near and hasattr(os, "pidfd_open"):
+            threading.Thread(target=self._outlive_no_driver, name="actorrl-driver", daemon=True).start()
 
     def __repr__(self) -> str:
         return str(self._told["label"])  # what Ray puts before what is printed here
@@ -150,6 +153,16 @@ class RayProcess:
         while data := self._ours.recv(1 << 16):
             self._out.put((LINE, data))
         self._out.put(None)
+
+    def _outlive_no_driver(self) -> None:
+        """A thread: on the driver's machine, end with it, and take along what the actors have started."""
+        try:
+            driver = os.pidfd_open(self._told["driver"])
+            select.select([driver], [], [])
+        except ProcessLookupError:
+            pass  # it has ended already
+        kill_all_marked(self._told["token"])
+        os.killpg(0, signal.SIGKILL)
 
 
 def _stderr() -> str | None:
