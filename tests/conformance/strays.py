@@ -12,9 +12,11 @@ import psutil
 
 MARK = "ACTORRL_TESTS_MARK"
 POLL = 0.005
+PATIENCE = 10.0 if "ray" not in os.environ.get("ACTORRL_ENGINES", "") else 60.0
+"""Seconds for what has no limit of its own. Ray takes some to start a process, on a busy machine many."""
 
 
-def eventually(condition: Callable[[], object], within: float = 10.0, what: str = "") -> None:
+def eventually(condition: Callable[[], object], within: float = PATIENCE, what: str = "") -> None:
     """Return when `condition()` holds; fail when `within` seconds pass first."""
     deadline = time.monotonic() + within
     while not condition():
