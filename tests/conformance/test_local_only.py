@@ -16,11 +16,12 @@ import psutil
 import pytest
 import zmq
 from actors_for_tests import Counter, add
-from engines import only_processes
+from engines import not_on_ray, only_processes
 
 from actorrl import fetch, startat, stop
 
 
+@not_on_ray("the ports are Ray's, which listen on the network")
 @only_processes
 def test_no_process_listens_on_the_network(engine: str):
     counter = startat(0, Counter, 0)
@@ -65,6 +66,7 @@ class Bomb:
         return Path.touch, (self.path,)
 
 
+@not_on_ray("there are no sockets of ours")
 @only_processes
 def test_of_a_stranger_no_byte_is_unpickled_and_the_actor_lives_on(engine: str, tmp_path: Path):
     """Only the user's own programs can open the sockets; one that does without the key is not listened to."""

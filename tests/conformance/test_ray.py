@@ -47,7 +47,7 @@ class Desk:
 
 @pytest.fixture(scope="module")
 def desk(engine: str) -> Iterator[ActorRef[Desk]]:
-    ref = startat(None, name="desk")(Desk)()
+    ref = startat(0, name="desk")(Desk)()
     yield ref
     stop(ref)
 
@@ -77,10 +77,11 @@ def test_arrays_arrive_private_and_shares_as_references(desk: ActorRef[Desk]):
 
 
 def test_what_waits_is_batched_in_order_and_a_cancelled_call_never_runs(desk: ActorRef[Desk], gate: Gate):
-    blocked = desk.wait(gate)
+    blocked, beside = desk.wait(gate), startat(0, Counter)
     gate.entered()
     calls = [desk.double(n) for n in range(6)]
     assert calls[3].cancel()
+    fetch(add(beside, 1))  # in the same process: what was sent there before has come
     row = next(row for row in actors() if row.name == "desk")
     assert row.state == "running"
     gate.open()
