@@ -2,8 +2,8 @@
 
     on_start          before the first step                          on_end           when the last evaluation is over
     on_episode_end    .episode: return_, length, environment         on_evaluation    .evaluation, .best, .confirmed
-    on_fragment       .made: environment steps that came in          on_checkpoint    .path of checkpoints/latest
-    on_update         .figures: loss, q, entropy, ..., updates
+    on_fragment       .made: environment steps, .role: whose         on_checkpoint    .path of checkpoints/latest
+    on_update         .updates: how many, .figures: loss, q, ...
 
 A callback has some of these methods; each gets an `Event`. What it logs becomes columns of metrics.csv and tags in
 TensorBoard.
@@ -42,7 +42,13 @@ class Event:
     """What config.yaml holds."""
     episode: Episode | None = None
     made: int | None = None
+    """Environment steps in this fragment: a round of an explorer, or a slice of an agent's work, of up to 100 ms."""
+    role: str | None = None
+    """Who made them: "explorer 2", "agent", or of several "agent 1"."""
+    updates: int | None = None
+    """How many updates there were since the event before."""
     figures: Mapping[str, float] | None = None
+    """What the learner says of the last of these: the columns of metrics.csv."""
     evaluation: Evaluation | None = None
     """Over the first episodes of a snapshot; `steps` is the snapshot's."""
     confirmed: Evaluation | None = None

@@ -93,6 +93,7 @@ class RemoteLanes:
         self._flying: dict[int, tuple[Future[Any], float]] = {}  # lane -> (future, when it was sent), oldest first
         self._resets: dict[int, int] = {}  # lane -> the seed of the reset it is asked for, or will be once it is made
         self._hangs = [0] * len(self._environments)  # in a row
+        self._killed: set[int] = set()  # those that hung, until their death is told
 
     def reset(self, again: int = 0) -> None:
         """Ask every environment for its first observation."""
@@ -159,6 +160,11 @@ class RemoteLanes:
         self._begin_again(lane)
 
     def _begin_again(self, lane: int) -> None:
+        if lane in self._killed:  # which has been told
+            self._killed.discard(lane)
+        else:
+            which = f"environment {lane} of {len(self.sizes)}"
+            self.incidents.append(f"{which} died and was started again; the episode it was in is dropped")
         self._crashes[lane] += 1
         self._begin(lane, seed_after(self._seeds[lane], self._crashes[lane]))
 
@@ -184,5 +190,6 @@ class RemoteLanes:
             del self._flying[lane]
             self._flying[lane] = future, now  # now the latest
             self.incidents.append(f"{text}: its process was killed")
+            self._killed.add(lane)
             with contextlib.suppress(ProcessLookupError):  # dead by itself, and another is being made
                 os.kill(pid, signal.SIGKILL)  # its death is told by the call, and it is started again

@@ -78,6 +78,15 @@ class Saved(NamedTuple):
         return (self.training["practice"]["updates"] or {}).get("table")
 
 
+class Brought(NamedTuple):
+    """That steps came in: a round of an explorer, or what an agent did in a slice."""
+
+    role: str
+    """Whose: "explorer 2"; "agent", or of several "agent 1"."""
+    steps: int
+    """How many of its environments."""
+
+
 class Report(NamedTuple):
     """The answer to one `advance`."""
 
@@ -93,6 +102,8 @@ class Report(NamedTuple):
     """Where the time went, of this role and of those that it speaks for."""
     saved: Saved | None = None
     """Where it was time to."""
+    brought: tuple[Brought, ...] = ()
+    """What the new `steps` are made of, in their order."""
 
 
 @dataclass(frozen=True)

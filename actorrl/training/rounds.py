@@ -13,7 +13,7 @@ from actorrl.actor import share
 from actorrl.rl.nouns import Array
 from actorrl.rl.stopwatch import Times
 from actorrl.rl.tracks import Episode
-from actorrl.training.roles import Report
+from actorrl.training.roles import Brought, Report
 
 __all__ = ["Learned", "Leave", "Parameters", "Round", "as_parameters"]
 
@@ -45,6 +45,8 @@ class Round(NamedTuple):
     """Where the time went of whoever sends it, up to the end of the slice before, and of those it speaks for."""
     state: dict[str, Any] | None = None
     """What it takes to go on from here, where the environments are reset after this round; else None."""
+    brought: tuple[Brought, ...] = ()
+    """The rounds that it stands for, where a trainer tells another one; else none."""
 
 
 class Leave(NamedTuple):

@@ -26,7 +26,7 @@ from actorrl.training.flow import PULSE, Flow
 from actorrl.training.interrupts import Interrupted, Interrupts
 from actorrl.training.merging import Merged, Merger
 from actorrl.training.progress import ProgressLine, duration
-from actorrl.training.roles import Recipe, Report, Snapshot
+from actorrl.training.roles import Brought, Recipe, Report, Snapshot
 from actorrl.training.run_directory import Metrics, RunDirectory
 from actorrl.training.saving import Saver
 from actorrl.training.selection import Selection, Verdict
@@ -119,6 +119,7 @@ class Runner:
                     self._interrupted(busy)
                 busy = self._turn(busy)
             self.seconds = self._elapsed()
+            self._look(None, last=True)
             if self._interrupts.asked:  # the last slice was the last of all
                 self._interrupted(busy)
         except BaseException as error:
@@ -179,12 +180,18 @@ class Runner:
         self.metrics.put(steps, values)
         self._board.write(steps, values)
 
-    def _look(self, times: Times | None) -> None:
+    def _look(self, times: Times | None, *, last: bool = False) -> None:
         """Note where the Runner's own time went, and now and then how the actors are."""
-        now = time.monotonic()
-        self._timeline.add(times)
-        if self._timeline.due(now):
-            self._board.write(sum(self._steps), self._timeline.look(living(), now))
+        now, timeline = time.monotonic(), self._timeline
+        timeline.add(times)
+        if last or timeline.due(now):
+            self._board.write(sum(self._steps), timeline.look(living(), now))
+            self._say(timeline.incidents)
+            timeline.incidents.clear()
+
+    def _say(self, incidents: Sequence[str]) -> None:
+        for incident in incidents:
+            self._progress.say(f"  {incident}", style="yellow")
 
     def forget_best(self) -> None:
         """Whatever is confirmed next is the best: what was is lost."""
@@ -232,14 +239,10 @@ class Runner:
         return words
 
     def _take(self, report: Report, number: int) -> None:
-        made, self._steps[number] = report.steps - self._steps[number], report.steps
-        self._dropped[number] = report.dropped
+        self._count(report, number)
         for times in report.times:
             self._timeline.add(times)
-        for incident in report.incidents:
-            self._progress.say(f"  {incident}", style="yellow")
-        if made > 0:
-            self._callbacks.tell("on_fragment", sum(self._steps), made=made)
+        self._say(report.incidents)
         for row in report.rows:
             for whole in self._merger.add(row):
                 self._book(whole)
@@ -257,6 +260,15 @@ class Runner:
             path = self._directory.checkpoint("latest")
             self._callbacks.tell("on_checkpoint", sum(self._steps), path=path)
         self._progress.update(sum(self._steps), self._newest)
+
+    def _count(self, report: Report, number: int) -> None:
+        """Book the steps that came in, and tell of each fragment that brought some."""
+        made, at = report.steps - self._steps[number], sum(self._steps)
+        self._steps[number], self._dropped[number] = report.steps, report.dropped
+        brought = report.brought or (Brought(f"agent {number}" if self._many else "agent", made),)
+        for role, steps in brought if self._callbacks.wants("on_fragment") else ():
+            if steps > 0:
+                self._callbacks.tell("on_fragment", at := at + steps, made=steps, role=role)
 
     def _interrupted(self, busy: Sequence[Any]) -> None:
         """Write a checkpoint and end with KeyboardInterrupt.
@@ -309,6 +321,7 @@ class Runner:
         self.metrics.load(state["metrics"])
         self._returns.extend(state["returns"])
         self._episodes, self._newest = int(state["episodes"]), dict(state["newest"])
+        self._updates = self._newest.get("updates", 0.0)  # those before have been told
         self._steps_before, self._seconds_before = state["before"]
         self.seconds = float(state["seconds"])
         self._selection.load_state_dict(state["selection"], unpack)
@@ -339,9 +352,9 @@ class Runner:
         self._board.write(row.steps, values)
         for episode in row.episodes if self._callbacks.wants("on_episode_end") else ():
             self._callbacks.tell("on_episode_end", row.steps, episode=episode)
-        if row.figures.get("updates", 0.0) > self._updates:
-            self._updates = row.figures["updates"]
-            self._callbacks.tell("on_update", row.steps, figures=row.figures)
+        updates, self._updates = row.figures.get("updates", 0.0) - self._updates, row.figures.get("updates", 0.0)
+        if updates > 0:
+            self._callbacks.tell("on_update", row.steps, figures=row.figures, updates=int(updates))
 
     def _judge(self) -> None:
         verdict = self._selection.advance()

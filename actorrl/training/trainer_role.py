@@ -27,7 +27,7 @@ from actorrl.rl.stopwatch import Stopwatch, Times
 from actorrl.rl.tracks import Episode
 from actorrl.training.copies import copy_of
 from actorrl.training.gloo import GlooReplicas
-from actorrl.training.roles import Marks, Recipe, Report, Row, Saved, Snapshot, Timing, after
+from actorrl.training.roles import Brought, Marks, Recipe, Report, Row, Saved, Snapshot, Timing, after
 from actorrl.training.rounds import Learned, Leave, Parameters, Round, as_parameters
 
 __all__ = ["TrainerRole"]
@@ -81,6 +81,7 @@ class TrainerRole:
         self._rows: list[Row] = []
         self._snapshots: list[Snapshot] = []
         self._times: list[Times] = []  # of its explorers
+        self._brought: list[Brought] = []
         self._equip(recipe, table, crew, device)
         self._timing, self._saved = Timing(), None if recipe.saved else self.saved(exact=True)
         if recipe.saved is not None:
@@ -113,7 +114,13 @@ class TrainerRole:
         rows, snapshots, self._rows, self._snapshots = self._rows, self._snapshots, [], []
         times = self._told_times() if self._first is None else ()
         saved, self._saved = self._saved, None
-        return Learned(Report(self._steps, rows, snapshots, self._over, times=times, saved=saved), self._rounds)
+        more: dict[str, Any] = {"times": times, "saved": saved, "brought": self._told_brought()}
+        return Learned(Report(self._steps, rows, snapshots, self._over, **more), self._rounds)
+
+    def _told_brought(self) -> tuple[Brought, ...]:
+        """The rounds of explorers since it was last told; of another trainer's the first one hears with them."""
+        brought, self._brought = tuple(self._brought), []
+        return brought
 
     def _told_times(self) -> tuple[Times, ...]:
         """Where the time went of its explorers and of itself, since it was last told."""
@@ -252,14 +259,17 @@ class TrainerRole:
             versions = [int(fragment["version"]) for fragment in whole.fragments] or [whole.version]
             self._staleness = float(self._updates.count - min(versions))
             self._book(whole)
+            self._brought.append(Brought(f"explorer {explorer}", whole.steps))
             if whole.last:
                 self._left.discard(explorer)
         if self._first is not None:
             did = self._episodes[began:], self._steps - before, not self._left
-            told = Round(self._rounds, [], *did, times=self._told_times(), state=dict(self._told))
+            more: dict[str, Any] = {"times": self._told_times(), "brought": self._told_brought()}
+            told = Round(self._rounds, [], *did, state=dict(self._told), **more)
             self._first.also.tell(self._number, told)
         for others in self._others.values():
             self._book(whole := others.popleft())
+            self._brought += whole.brought
             self._told |= whole.state or {}
         self._updates.steps_taken(self._steps)
         # The last round may be too short for one trainer to learn from; then none does.

@@ -73,13 +73,47 @@ def test_each_event_is_told_with_what_belongs_to_it():
     assert everything.events[0].config["agent"]["name"] == "dqn" and everything.events[0].directory == Path("out")
     assert sum(event.made for event in everything.named("on_fragment")) == 300
     assert len(everything.named("on_episode_end")) == run.metrics["episodes"][-1]
+    assert {event.role for event in everything.named("on_fragment")} == {"agent"}
+    assert everything.named("on_fragment")[-1].steps == 300
     assert "loss" in everything.named("on_update")[-1].figures
+    assert sum(event.updates for event in everything.named("on_update")) == run.metrics["updates"][-1]
     assert [event.steps for event in everything.named("on_evaluation")] == [100, 200, 300]
     assert any(event.best and event.confirmed is not None for event in everything.named("on_evaluation"))
     assert everything.named("on_checkpoint")[-1].path == Path("out/checkpoints/latest")
     last = everything.named("on_episode_end")[-1]
     assert run.metrics["square"][run.metrics["steps"] == last.steps] == last.episode.return_**2
     assert "square" in Path("out/metrics.csv").read_text().splitlines()[0]
+
+
+@pytest.mark.parametrize(("trainers", "engine"), [(1, "inline"), pytest.param(2, "processes", marks=pytest.mark.slow)])
+def test_in_a_dataflow_a_fragment_is_one_round_of_one_explorer(trainers, engine):
+    everything = Everything()
+    flow = Dataflow(2, 2, trainers=trainers)
+    run_of(PPOConfig(n_steps=8, batch_size=16), steps=96, callbacks=(everything,), arrangement=flow, engine=engine)
+
+    fragments = everything.named("on_fragment")
+    assert [event.made for event in fragments] == [16] * 6, "8 steps of 2 environments"
+    assert [event.steps for event in fragments] == [16, 32, 48, 64, 80, 96]
+    assert [event.role for event in fragments] == ["explorer 0", "explorer 1"] * 3
+
+
+def test_of_several_agents_each_tells_of_its_own_steps():
+    everything = Everything()
+    run_of(callbacks=(everything,), arrangement=SharedReplay(2, 2), engine="inline")
+
+    made = {"agent 0": 0, "agent 1": 0}
+    for event in everything.named("on_fragment"):
+        made[event.role] += event.made
+    assert made == {"agent 0": 150, "agent 1": 150}
+
+
+def test_updates_of_before_a_resume_are_not_told_again():
+    first, then = Everything(), Everything()
+    run_of(callbacks=(first,))
+    more = resume("out", steps=400, callbacks=[then])
+
+    told = [sum(event.updates for event in one.named("on_update")) for one in (first, then)]
+    assert sum(told) == more.metrics["updates"][-1] and min(told) > 0
 
 
 @pytest.mark.parametrize("arrangement", [None, Central(2), SharedReplay(2, 2)])

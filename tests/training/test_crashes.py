@@ -60,7 +60,9 @@ def test_an_environment_that_dies_is_started_again(way: str, tmp_path: Path, cap
     run = train(recorder(), lambda: Mortal(WAYS[way], tmp_path / "once"), steps=300, arrangement=Central(3))
 
     assert run.metrics["steps"][-1] == 300 and run.metrics["dropped_episodes"][-1] == 1
-    assert "1 episode was dropped" in capfd.readouterr().err
+    said = capfd.readouterr().err
+    assert "1 episode was dropped" in said
+    assert len([line for line in said.splitlines() if "of 3 died and was started again" in line]) == 1
     assert active.engine is None
 
 

@@ -85,7 +85,7 @@ class Deadly(nn.Linear):
 
 @pytest.mark.slow
 def test_a_policy_server_that_is_killed_starts_again_and_the_run_goes_on(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ):
     once, driver = tmp_path / "once", os.getpid()
     config = dataclasses.replace(PPO, network=lambda space, outputs: Deadly(space.shape[0], outputs, once, driver))
@@ -96,6 +96,7 @@ def test_a_policy_server_that_is_killed_starts_again_and_the_run_goes_on(
     assert run.metrics["steps"][-1] == 960 and run.metrics["updates"][-1] == 60
     assert run.metrics["dropped_episodes"][-1] == 0 and np.nanmax(run.metrics["staleness"]) == 0
     assert "PolicyServer" in caplog.text and "it starts again" in caplog.text
+    assert "policy server 0 died and was started again" in capfd.readouterr().err
 
 
 class Broken(nn.Linear):

@@ -44,6 +44,8 @@ KINDS = {
     "TrainerRole": "trainer",
 }
 """What the actors of a run are called, by their class or what they are made by."""
+SPOKEN_FOR = ("environment", "explorer")
+"""Whose deaths are told at once by those that start them again."""
 DOING = {"environment": "environment step", "replay": "replay", "policy server": "inference"}
 """What is done by those that have no clock of their own."""
 
@@ -112,6 +114,9 @@ class Timeline:
         self._looked = 0.0
         self._most: dict[str, list[float]] = {}  # queues: at most, sum, looks
         self._written = 0.0
+        self._restarts: dict[str, int] = {}
+        self.incidents: list[str] = []
+        """What happened to actors that nobody speaks for, since somebody last took it out, in words."""
         self._go_on(read(path), clock() - began)
 
     def _go_on(self, before: dict[str, Any] | None, until: float) -> None:
@@ -153,6 +158,7 @@ class Timeline:
             if kind is None:
                 continue
             number = counts[kind] = counts.get(kind, -1) + 1
+            self._notice(f"{kind} {number}", info.restarts, told=kind in SPOKEN_FOR)
             before = self._seen.get(f"{kind} {number}", _Seen(0.0, 0, 0.0))
             seen = self._seen[f"{kind} {number}"] = _Seen(at, info.handled, info.busy * at)
             seconds = max(at - before.at, 1e-9)
@@ -167,6 +173,13 @@ class Timeline:
             queue_now = figures[f"queues/{kind}"]
             self._most[kind] = [max(most, queue_now), total + queue_now, looks + 1]
         return figures
+
+    def _notice(self, role: str, restarts: int, *, told: bool) -> None:
+        """Keep in mind how often an actor has died by now."""
+        died, self._restarts[role] = restarts - self._restarts.get(role, 0), restarts
+        if died > 0 and not told:
+            times = "" if died == 1 else f" {died} times"
+            self.incidents.append(f"{role} died{times} and was started again")
 
     def write(self, seconds: float) -> None:
         """Write timeline.json; `seconds` is how long training has taken."""

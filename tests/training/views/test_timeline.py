@@ -59,6 +59,23 @@ def test_actors_without_a_clock_are_seen_by_how_busy_they_are(tmp_path):
     assert told["queues"] == {"environment": {"most": 3.0, "mean": 1.5}}
 
 
+def test_a_restart_of_an_actor_that_nobody_speaks_for_is_told_once(tmp_path):
+    timeline = Timeline(tmp_path, began=100.0)
+
+    def look(restarts: int, at: float) -> list[str]:
+        servers = [info("EnvironmentServer", 1, 0.1), info("PolicyServer", 1, 0.1)]
+        timeline.look([one._replace(restarts=restarts) for one in servers], at)
+        said, timeline.incidents = timeline.incidents, []
+        return said
+
+    assert [look(*seen) for seen in [(0, 101.0), (1, 102.0), (1, 103.0), (3, 104.0)]] == [
+        [],
+        ["policy server 0 died and was started again"],
+        [],
+        ["policy server 0 died 2 times and was started again"],
+    ]
+
+
 def test_times_count_from_the_beginning_of_the_run(tmp_path):
     timeline = Timeline(tmp_path, began=100.0, clock=lambda: 102.5)
 
