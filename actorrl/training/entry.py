@@ -23,6 +23,7 @@ from actorrl.training.environment_source import UNLIMITED, EnvironmentSource
 from actorrl.training.evaluation import Evaluation, Evaluator, Player
 from actorrl.training.experiment import Experiment
 from actorrl.training.filters import wrappers_of
+from actorrl.training.lines import located
 from actorrl.training.progress import ProgressLine, duration
 from actorrl.training.roles import Marks, Recipe, Snapshot
 from actorrl.training.run import Run
@@ -199,7 +200,8 @@ def prepare_again(
 def checked(experiment: Experiment) -> tuple[EnvironmentSource, list[Recipe]]:
     """What can be checked before a run starts: where environments come from, and each agent's recipe."""
     require_fitting(experiment.arrangement, bare_agent=experiment.bare)
-    source = EnvironmentSource(experiment.env, experiment.wrappers)
+    with located(*experiment.origin):
+        source = EnvironmentSource(experiment.env, experiment.wrappers)
     if experiment.arrangement is not None:
         source.makers(experiment.arrangement.environments)
     return source, _recipes(experiment, source)
@@ -207,7 +209,8 @@ def checked(experiment: Experiment) -> tuple[EnvironmentSource, list[Recipe]]:
 
 def _recipes(experiment: Experiment, source: EnvironmentSource) -> list[Recipe]:
     """Each agent, checked: a bare one by its rehearsal, a config by building its parts."""
-    observation_space, action_space = source.spaces()
+    with located(*experiment.origin):
+        observation_space, action_space = source.spaces()
     if experiment.bare:
         check_agent(experiment.agent, source.maker(), close=source.copies)
         return [Recipe(copy_of(experiment.agent), True, observation_space, action_space, experiment.seed)]

@@ -7,19 +7,21 @@ from __future__ import annotations
 
 import copy
 import importlib
-from collections.abc import Callable, Mapping, Sequence
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import gymnasium
-from gymnasium.envs.registration import EnvSpec
+from gymnasium.envs.registration import EnvSpec, load_env_creator
 
 from actorrl.training.copies import copy_of
 from actorrl.training.filters import wrapped
-from actorrl.training.names import name_of, resolve
+from actorrl.training.names import did_you_mean, name_of, resolve
 
 Wrapper = Callable[[gymnasium.Env], gymnasium.Env]
 CANNOT_SHOW = "this environment cannot be shown on the screen, it needs render_mode='human'"
+LIMIT = "max_episode_steps"
 UNLIMITED = 1_000  # steps after which evaluation cuts an episode of an environment that has no limit of its own
 
 
@@ -77,7 +79,8 @@ class EnvironmentSource:
         wrappers: each takes an environment and returns one; the first is the innermost.
 
     Raises:
-        ValueError: for an id nobody registered. TypeError: for what is none of the above.
+        ValueError: for an id nobody registered, or a keyword that its constructor does not take.
+        TypeError: for what is none of the above.
     """
 
     def __init__(self, env: Any, wrappers: Sequence[Wrapper] = ()) -> None:
@@ -93,6 +96,7 @@ class EnvironmentSource:
         if isinstance(env, Mapping):
             keywords = dict(env)
             self._recipe, self.plain = self._of_name(str(keywords.pop("name", "")), keywords), dict(env)
+            require_parameters(self, [key for key in keywords if key not in (LIMIT, "render_mode")])
         elif isinstance(env, str):
             self._recipe, self.plain = self._of_name(env, {}), env
         elif is_environment(env):
@@ -117,6 +121,9 @@ class EnvironmentSource:
             raise ValueError(f"env {name!r} is not registered with gymnasium: {error}") from error
         # The spec itself travels: an id registered by a script means nothing in another process.
         spec = copy_of(spec)
+        if LIMIT in keywords and LIMIT not in (_parameters(spec) or ()):  # `gymnasium.make` takes it, too
+            keywords = dict(keywords)
+            spec.max_episode_steps = keywords.pop(LIMIT)
         spec.kwargs.update(keywords)
         return spec
 
@@ -203,6 +210,40 @@ class EnvironmentSource:
         return spaces
 
 
+def parameters_of(source: EnvironmentSource) -> list[str] | None:
+    """The keywords that the environment's constructor takes; None where it takes any, or does not say."""
+    return _parameters(source.recipe)
+
+
+def _parameters(creator: Any) -> list[str] | None:
+    if isinstance(creator, EnvSpec):
+        entry = creator.entry_point
+        creator = load_env_creator(entry) if isinstance(entry, str) else entry
+    creator = getattr(creator, "factory", creator)
+    if is_environment(creator):
+        return []
+    try:
+        parameters = inspect.signature(creator).parameters.values()
+    except (TypeError, ValueError):
+        return None
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return None
+    by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return [p.name for p in parameters if p.kind in by_name and p.name not in ("self", "render_mode")]
+
+
+def require_parameters(source: EnvironmentSource, keys: Iterable[str]) -> None:
+    """Refuse (ValueError) keywords that the environment's constructor does not take, with the nearest."""
+    taken = parameters_of(source)
+    for key in keys:
+        if taken is not None and key not in taken:
+            near = did_you_mean(key, taken) or "; it takes no parameters"
+            raise ValueError(
+                f"env.{key}: the constructor of {source.name} takes no {key!r}{near.replace('known are', 'it takes')} "
+                f"(what is only an attribute of it, an environment function of yours can take and set)"
+            )
+
+
 @dataclass(frozen=True)
 class _Called:
     """A factory with keywords."""
@@ -239,4 +280,6 @@ def _registered_name(spec: EnvSpec) -> Any:
         return None
     changed = {key: value for key, value in spec.kwargs.items() if registered.kwargs.get(key, ...) != value}
     changed.pop("render_mode", None)
+    if spec.max_episode_steps != registered.max_episode_steps:
+        changed[LIMIT] = spec.max_episode_steps
     return {"name": spec.id, **changed} if changed else spec.id

@@ -19,6 +19,7 @@ from actorrl.rl.environments import LocalEnvironments
 from actorrl.rl.explorer import Explorer
 from actorrl.rl.lanes import InlineLanes
 from actorrl.rl.nouns import Array, Policy
+from actorrl.rl.ranges import require
 from actorrl.rl.seeding import EVALUATION, EVALUATION_POLICY, environment_seeds, generator, sequence
 from actorrl.rl.tracks import Episode
 from actorrl.training.copies import OwnRandomness
@@ -44,6 +45,9 @@ class EvaluationPlan:
 
     checkpoint_buffer: bool = True
     """Whether checkpoints hold the replay buffer; without it a run that goes on fills it anew before it learns."""
+
+    def __post_init__(self) -> None:
+        require(self, "positive", "episodes", "confirm", "final", *([] if self.every is None else ["every"]))
 
     def interval(self, steps: int, agents: int = 1) -> int:
         """An agent's own steps from one evaluation to the next, in a run of so many steps of all."""

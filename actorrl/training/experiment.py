@@ -12,7 +12,7 @@ import dataclasses
 import numbers
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from actorrl.rl.a2c import A2CConfig
 from actorrl.rl.dqn import DQNConfig
@@ -29,7 +29,7 @@ from actorrl.training.evaluation import EvaluationPlan
 from actorrl.training.fields import from_mapping, to_mapping
 from actorrl.training.filters import named, wrappers_of
 from actorrl.training.lines import lines_of, located
-from actorrl.training.names import did_you_mean, name_of, resolve
+from actorrl.training.names import did_you_mean, name_of, or_yours, resolve
 from actorrl.training.presets import find
 from actorrl.training.run_directory import KEYS
 from actorrl.training.stopping import StopPlan
@@ -45,6 +45,15 @@ ALGORITHMS: dict[str, type] = {
     "td3": TD3Config,
 }
 ENGINES = ("processes", "inline", "ray")
+
+
+class Origin(NamedTuple):
+    """Where an experiment stands, for errors that come to light later than when it is read."""
+
+    file: str = ""
+    lines: Mapping[str, int] = {}
+    but: tuple[str, ...] = ()
+    """Keys that options or arguments gave, which are none of the file's."""
 
 
 @dataclass
@@ -66,6 +75,7 @@ class Experiment:
     """How a file named the agent, where one did."""
     callback_items: tuple[Any, ...] = ()
     """How a file named the callbacks, where one did."""
+    origin: Origin = field(default_factory=Origin)
 
     @classmethod
     def of(cls, agent: Any, **arguments: Any) -> Experiment:
@@ -77,6 +87,7 @@ class Experiment:
         for key, value in arguments.items():
             if value is not None and not (isinstance(value, tuple) and not value):
                 setattr(experiment, key, value)
+                experiment.origin = experiment.origin._replace(but=(*experiment.origin.but, key))
                 if key == "callbacks":
                     experiment.callback_items = ()
                 if key == "wrappers":
@@ -238,7 +249,7 @@ def _algorithm(name: str) -> Any:
         if short in (known, config.__name__.lower()):
             return config
     if ":" not in name:
-        raise ValueError(f"agent {name!r} is not known{did_you_mean(name, ALGORITHMS)}, or name yours, module:Class")
+        raise ValueError(f"agent {name!r} is not known{or_yours(name, ALGORITHMS)}")
     return resolve(name, "agent")
 
 
@@ -278,7 +289,8 @@ def callbacks_of(items: Any) -> tuple[Any, ...]:
         try:
             callbacks.append(kind(**keywords) if isinstance(kind, type) else kind)
         except TypeError as error:
-            raise ValueError(f"the callback {item!r} cannot be made: {error}") from error
+            name = item["name"] if isinstance(item, Mapping) else item
+            raise ValueError(f"the callback {name} cannot be made of {keywords}: {error}") from error
     return tuple(callbacks)
 
 
@@ -323,12 +335,12 @@ def read(name: str, overrides: Mapping[str, Any] | None = None) -> Experiment:
     """
     options = overrides or {}
     tree, called = find(name)
-    with located(str(name), {}):
-        lines = lines_of(presets.read(name)[0])
+    lines = lines_of(presets.read(name)[0], name)
     with located(str(name), lines, options):
         experiment = Experiment.from_tree(read_overrides(tree, options), called)
         for key, least in (("steps", 1), ("seed", 0)):
             if getattr(experiment, key) is not None:
                 setattr(experiment, key, _whole(getattr(experiment, key), key, least))
         experiment.require_engine()
+    experiment.origin = Origin(str(name), lines, tuple(options))
     return experiment

@@ -124,5 +124,13 @@ def _sequence(value: Any, kind: Any) -> Any:
 
 def _said(hint: Any) -> str:
     plain = {int: "an integer", float: "a number", bool: "true or false", str: "a string", type(None): "none"}
-    said = [plain.get(option) or str(option).replace("typing.", "") for option in _options(hint)]
+    said = [plain.get(option) or _said_of(option) for option in _options(hint)]
     return " or ".join(reversed(said))
+
+
+def _said_of(kind: Any) -> str:
+    """Of a type that is no plain one; of sequences what they hold."""
+    inner = [argument for argument in typing.get_args(kind) if argument is not ...]
+    if typing.get_origin(kind) in (tuple, list) and inner in ([int], [float]):
+        return "a list of integers, such as [64, 64]" if inner == [int] else "a list of numbers, such as [0.5, 1.0]"
+    return str(kind).replace("typing.", "")

@@ -11,6 +11,7 @@ environment's own: a pair of wrappers around all of them takes the rewards in be
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,7 +29,7 @@ from gymnasium.wrappers import (
     TimeLimit,
 )
 
-from actorrl.training.names import did_you_mean, name_of, resolve
+from actorrl.training.names import did_you_mean, name_of, or_yours, resolve
 
 __all__ = ["FILTERS", "Earnings", "Named", "Unfiltered", "named", "wrapped", "wrappers_of"]
 
@@ -98,12 +99,27 @@ def _of_name(item: Any) -> Any:
     short = name.replace("-", "_")
     if short in FILTERS:
         wrap, defaults = FILTERS[short]
+        _check_keywords(wrap, keywords, short)
         return Named(wrap, {**defaults, **keywords}, short)
     if ":" not in name:
-        near = did_you_mean(short, FILTERS)
-        raise ValueError(f"the wrapper {name!r} is not known{near}, or name yours, module:Class")
+        raise ValueError(f"the wrapper {name!r} is not known{or_yours(short, FILTERS)}")
     wrap = resolve(name, "the wrapper")
+    _check_keywords(wrap, keywords, name)
     return Named(wrap, keywords) if keywords else wrap
+
+
+def _check_keywords(wrap: Any, keywords: Mapping[str, Any], name: str) -> None:
+    """Refuse (ValueError) keywords that the wrapper does not take, with the nearest."""
+    try:
+        _, *parameters = inspect.signature(wrap).parameters.values()
+    except (TypeError, ValueError):  # it does not say, or takes nothing: it will be tried
+        return
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return
+    taken = [parameter.name for parameter in parameters]
+    for key in keywords:
+        if key not in taken:
+            raise ValueError(f"the wrapper {name} takes no {key!r}{did_you_mean(key, taken)}")
 
 
 def named(wrap: Any) -> Any:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import inspect
 import itertools
 import re
 from collections.abc import Mapping, Sequence
@@ -14,10 +13,8 @@ from typing import Any, NamedTuple
 import gymnasium
 import numpy as np
 import yaml
-from gymnasium.envs.registration import load_env_creator
 
-from actorrl.training.environment_source import EnvironmentSource, is_environment
-from actorrl.training.names import did_you_mean
+from actorrl.training.environment_source import EnvironmentSource, require_parameters
 
 NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 RANGE = re.compile(rf"({NUMBER}):({NUMBER}):(\d+)")
@@ -95,10 +92,7 @@ def grid_of(source: EnvironmentSource, axes: Mapping[str, Sequence[Any]]) -> Gri
     Raises:
         ValueError: a parameter that the environment's constructor does not take, or no point that it accepts.
     """
-    taken = parameters_of(source)
-    for key in axes:
-        if taken is not None and key not in taken:
-            raise ValueError(_unknown(key, source, taken))
+    require_parameters(source, axes)
     spaces = source.spaces()
     points = [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
     grid = Grid([], [], [])
@@ -114,33 +108,6 @@ def grid_of(source: EnvironmentSource, axes: Mapping[str, Sequence[Any]]) -> Gri
         point, said = grid.refused[0]
         raise ValueError(f"{source.name} accepts none of these values; {words(point)}: {said}")
     return grid
-
-
-def parameters_of(source: EnvironmentSource) -> list[str] | None:
-    """The keywords that the environment's constructor takes; None where it takes any, or does not say."""
-    creator = source.recipe
-    if isinstance(creator, gymnasium.envs.registration.EnvSpec):
-        entry = creator.entry_point
-        creator = load_env_creator(entry) if isinstance(entry, str) else entry
-    creator = getattr(creator, "factory", creator)
-    if is_environment(creator):
-        return []
-    try:
-        parameters = inspect.signature(creator).parameters.values()
-    except (TypeError, ValueError):
-        return None
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
-        return None
-    by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    return [p.name for p in parameters if p.kind in by_name and p.name not in ("self", "render_mode")]
-
-
-def _unknown(key: str, source: EnvironmentSource, taken: Sequence[str]) -> str:
-    near = did_you_mean(key, taken) or "; it takes no parameters"
-    return (
-        f"env.{key}: the constructor of {source.name} takes no {key!r}{near.replace('known are', 'it takes')} "
-        f"(what is only an attribute of it, an environment function of yours can take and set)"
-    )
 
 
 def _refusal(source: EnvironmentSource, point: Point, spaces: tuple[gymnasium.Space, gymnasium.Space]) -> str:

@@ -14,11 +14,29 @@ from typing import Any
 
 import yaml
 
-__all__ = ["lines_of", "located"]
+__all__ = ["lines_of", "located", "parsed"]
 
 
-def lines_of(text: str) -> dict[str, int]:
-    """{dotted key: line} of a YAML file; hyphens in keys are underscores.
+LISTS = ("wrappers", "callbacks")
+"""Keys that hold lists, whose items errors name."""
+
+
+def parsed(text: str, file: Any) -> Any:
+    """What a YAML file holds. ValueError, naming it and the line, where it is none."""
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = "" if mark is None else f", line {mark.line + 1}"
+        why = getattr(error, "problem", None) or error
+        began = getattr(error, "context_mark", None)
+        if began is not None and mark is not None and began.line != mark.line:
+            why = f"{why}, {error.context} that begins in line {began.line + 1}"  # type: ignore[attr-defined]
+        raise ValueError(f"{file}{where}: this is not YAML: {why}") from error
+
+
+def lines_of(text: str, file: Any = "the file") -> dict[str, int]:
+    """{dotted key: line} of a YAML file; hyphens in keys are underscores. An item of a list is its own key.
 
     Raises:
         ValueError: a key that stands there twice, of which YAML would forget the first.
@@ -26,7 +44,10 @@ def lines_of(text: str) -> dict[str, int]:
     lines: dict[str, int] = {}
     root = yaml.compose(text, Loader=yaml.SafeLoader)
     if root is not None:
-        _walk(root, "", lines)
+        try:
+            _walk(root, "", lines)
+        except ValueError as error:
+            raise ValueError(f"{file}, {error}") from None
     return lines
 
 
@@ -40,7 +61,14 @@ def _walk(node: Any, prefix: str, lines: dict[str, int]) -> None:
             _walk(value, f"{name}.", lines)
     elif isinstance(node, yaml.SequenceNode):
         for i, value in enumerate(node.value):
+            named = [item for key, item in value.value if key.value == "name"] if _maps(value) else [value]
+            if named and isinstance(named[0], yaml.ScalarNode):
+                lines.setdefault(f"{prefix}{named[0].value}", named[0].start_mark.line + 1)
             _walk(value, f"{prefix}{i}.", lines)
+
+
+def _maps(node: Any) -> bool:
+    return isinstance(node, yaml.MappingNode)
 
 
 @contextmanager
@@ -68,6 +96,9 @@ def _names(message: str, key: str) -> bool:
     """Whether a sentence is about a key: it begins with it, or says it after the name of what has the field."""
     subject = message.replace("-", "_").partition("; ")[0]
     if re.match(rf"{re.escape(key)}(?![\w.])", subject):
+        return True
+    head, _, item = key.replace("-", "_").partition(".")
+    if head in LISTS and re.match(rf"the {head[:-1]} '?{re.escape(item)}'?(?![\w.])", subject):
         return True
     last = key.rpartition(".")[2]
     return "." in key and re.match(rf"\w+(: |\(){re.escape(last)}(?![\w.])", subject) is not None

@@ -44,6 +44,12 @@ def name_of(thing: Any) -> str | None:
         return None
 
 
+def or_yours(name: str, known: Iterable[str]) -> str:
+    """The same, where one of the user's own would do too."""
+    near = did_you_mean(name, known)
+    return f"{near}{'' if near.endswith('?') else '.'} (One of your own is named module:Class)"
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """The end of a sentence that refuses `name`: the nearest of the known ones, or all of them."""
     known = sorted(known)

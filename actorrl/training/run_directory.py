@@ -24,6 +24,7 @@ import numpy as np
 import yaml
 
 from actorrl._version import __version__
+from actorrl.training.lines import parsed
 from actorrl.training.versions import versions
 
 Array = np.ndarray
@@ -109,10 +110,7 @@ class RunDirectory:
     def read_config(self) -> dict[str, Any]:
         """What config.yaml holds. ValueError where it is of a version that had other keys, or no config at all."""
         path = self.path / "config.yaml"
-        try:
-            tree = yaml.safe_load(path.read_text())
-        except yaml.YAMLError as error:
-            raise ValueError(f"{path} is not YAML: {error}") from error
+        tree = parsed(path.read_text(), path)
         if not isinstance(tree, dict):
             raise ValueError(f"{path} must hold keys and values (env, agent, ...), found {tree!r:.60}")
         lacks, more = set(OLDEST) - set(tree), set(tree) - set(KEYS)

@@ -16,9 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from actorrl.training.experiment import ALGORITHMS, Experiment, read_overrides
+from actorrl.training.lines import parsed
 from actorrl.training.names import did_you_mean
 from actorrl.training.presets import FOLDER
 
@@ -138,10 +137,7 @@ def find_space(tree: Mapping[str, Any], name: str, file: str | Path | None = Non
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        return yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path} is not YAML: {error}") from error
+    return parsed(path.read_text(), path)
 
 
 def check_space(space: list[Axis], tree: dict[str, Any], name: str) -> None:

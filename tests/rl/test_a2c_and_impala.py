@@ -126,8 +126,8 @@ def test_they_get_better_at_cartpole(config: Any):
     ("make", "message"),
     [
         (lambda: ImpalaConfig(c_clip=2.0), r"ImpalaConfig: c_clip must be at most rho_clip, found 2\.0 and 1\.0"),
-        (lambda: ImpalaConfig(clip_range=0.0), "clip_range must be a number positive"),
-        (lambda: A2CConfig(n_steps=0), "A2CConfig: n_steps must be a number positive"),
+        (lambda: ImpalaConfig(clip_range=0.0), "clip_range must be a positive number"),
+        (lambda: A2CConfig(n_steps=0), "A2CConfig: n_steps must be a positive integer"),
         (lambda: built_for(gymnasium.spaces.MultiDiscrete([2, 2])), "A2CConfig acts in Discrete or Box spaces"),
     ],
 )

@@ -339,7 +339,7 @@ def test_pictures_and_networks_of_the_users_own(config):
 @pytest.mark.parametrize(
     ("field", "value", "sentence"),
     [
-        ("learning_rate", 0, "learning_rate must be a number positive, found 0"),
+        ("learning_rate", 0, "learning_rate must be a positive number, found 0"),
         ("tau", 1.5, "tau must be a number between 0 and 1, found 1.5"),
         ("gradient_steps", 0, "gradient_steps must be at least 1, or -1"),
     ],

@@ -239,9 +239,12 @@ def test_the_same_seed_gives_the_same_numbers_and_another_seed_others():
 @pytest.mark.parametrize(
     ("field", "value", "sentence"),
     [
-        ("learning_rate", 0, "DQNConfig: learning_rate must be a number positive, found 0"),
+        ("learning_rate", 0, "DQNConfig: learning_rate must be a positive number, found 0"),
+        ("learning_rate", float("inf"), "learning_rate must be a positive number, found inf"),
+        ("batch_size", 1.5, "batch_size must be a positive integer, found 1.5"),
+        ("learning_starts", -1, "learning_starts must be an integer of at least 0, found -1"),
         ("gamma", 1.5, "gamma must be a number between 0 and 1, found 1.5"),
-        ("batch_size", "many", "batch_size must be a number positive, found 'many'"),
+        ("batch_size", "many", "batch_size must be a positive integer, found 'many'"),
         ("gradient_steps", 0, "gradient_steps must be at least 1, or -1"),
         ("loss", "l1", 'loss must be "td", "mse", "quantile" or "huber", found \'l1\''),
     ],

@@ -226,8 +226,8 @@ def test_in_a_loop_of_the_users_own():
     [
         ({"batch_size": 65}, r"batch_size must be at most n_steps \* n_envs = 64"),
         ({"gae_lambda": 1.1}, "gae_lambda must be a number between 0 and 1"),
-        ({"clip_range": 0}, "clip_range must be a number positive"),
-        ({"n_envs": 0}, "n_envs must be a number positive"),
+        ({"clip_range": 0}, "clip_range must be a positive number"),
+        ({"n_envs": 0}, "n_envs must be a positive integer"),
     ],
 )
 def test_what_cannot_be_is_refused(change: dict[str, Any], message: str):

@@ -48,6 +48,15 @@ def test_keywords_of_an_id_are_kept():
     assert source.plain == {"name": "FrozenLake-v1", "is_slippery": False}
 
 
+def test_a_limit_of_steps_is_a_keyword_too_and_stays_with_the_environment():
+    source = EnvironmentSource({"name": "CartPole-v1", "max_episode_steps": 7})
+    assert source.maker()().spec.max_episode_steps == 7
+
+    given = EnvironmentSource(gymnasium.make("CartPole-v1", max_episode_steps=9))
+    assert given.plain == {"name": "CartPole-v1", "max_episode_steps": 9}
+    assert EnvironmentSource(given.plain).maker()().spec.max_episode_steps == 9
+
+
 def test_a_factory_and_a_class_are_called():
     assert EnvironmentSource(lambda: Counting(5)).maker()().limit == 5
     source = EnvironmentSource(Corridor)

@@ -67,10 +67,15 @@ def test_every_key_has_its_line():
         ("50", "-5", r"mine.yaml, line 6: steps must be an integer of at least 1"),
         ("steps: 50", "engine: prozesses", r"mine.yaml, line 6: engine 'prozesses' is not known; did you mean 'proc"),
         ("steps: 50", "arrangement: {name: central, environment: 2}", r"line 6: arrangement.environment is not known"),
-        ("steps: 50", "env: CartPole-v1", r"line 6: env stands there twice, first in line 2"),
+        ("steps: 50", "env: CartPole-v1", r"mine.yaml, line 6: env stands there twice, first in line 2"),
         ("steps: 50", "stop: {hours: 2}", r"line 6: stop.hours is not known"),
         ("steps: 50", "callbacks: ['json:nobody']", r"the callback 'json:nobody': json has no 'nobody'"),
-        ("{every", "{{every", r"mine.yaml is not YAML: .*line 7"),
+        ("{every", "{{every", r"mine.yaml, line 9: this is not YAML: .*begins in line 7"),
+        ("20,", "[20,", r"mine.yaml, line \d: this is not YAML: "),
+        ("20", "0", r"mine.yaml, line 7: EvaluationPlan: every must be a positive integer, found 0"),
+        ("steps: 50", "wrappers:\n  - flatten\n  - frame_stak", r"line 8: the wrapper 'frame_stak' is not known; did"),
+        ("steps: 50", "wrappers: [{name: frame_stack, stack: 3}]", r"line 6: .* no 'stack'; did you mean 'stack_s"),
+        ("steps: 50", "callbacks:\n  - {name: nowhere:X}", r"line 7: the callback 'nowhere:X': the module"),
     ],
 )
 def test_what_does_not_fit_is_refused_with_its_line_and_the_nearest_name(old, new, said):
@@ -80,6 +85,24 @@ def test_what_does_not_fit_is_refused_with_its_line_and_the_nearest_name(old, ne
         read("mine.yaml")
     with pytest.raises(ValueError, match="(?s)" + said):
         train("mine.yaml", run_dir="out")
+    assert not Path("out").exists()
+
+
+@pytest.mark.parametrize(
+    ("env", "said"),
+    [
+        ("FrozenLak-v1", r"mine.yaml, line 2: env 'FrozenLak-v1' is not registered"),
+        ("nowhere:Lake-v1", r"mine.yaml, line 2: env 'nowhere:Lake-v1': the module 'nowhere' cannot be imported"),
+        ("{name: FrozenLake-v1, is_slipery: false}", r"line 2: env.is_slipery: .* did you mean 'is_slippery'\?"),
+    ],
+)
+def test_an_environment_that_cannot_be_is_refused_with_its_line(env, said):
+    Path("mine.yaml").write_text(FILE.replace("FrozenLake-v1", env, 1))
+
+    with pytest.raises(ValueError, match=said):
+        train("mine.yaml", run_dir="out")
+    with pytest.raises(ValueError, match=r"^env 'Lake'"):
+        train("mine.yaml", "Lake", run_dir="out")
     assert not Path("out").exists()
 
 

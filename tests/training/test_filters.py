@@ -89,7 +89,7 @@ def test_an_unknown_wrapper_is_refused_with_the_nearest(said, sentence):
 
 
 def test_a_wrapper_that_does_not_fit_is_named_before_anything_starts():
-    for said, name in (("gray", "gray"), ({"name": "time_limit", "steps": 3}, "time_limit")):
+    for said, name in (("gray", "gray"), ({"name": "resize", "shape": 3}, "resize")):
         with pytest.raises(ValueError, match=f"the wrapper {name} does not fit"):
             train(DQNConfig(), "CartPole-v1", steps=50, wrappers=said, run_dir="never")
 

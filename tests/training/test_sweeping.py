@@ -13,8 +13,8 @@ from gymnasium.spaces import Box, Discrete
 
 from actorrl import Run, load, sweep, train
 from actorrl.actor.engine import active
-from actorrl.training.environment_source import EnvironmentSource
-from actorrl.training.grids import grid_of, parameters_of, values_of
+from actorrl.training.environment_source import EnvironmentSource, parameters_of
+from actorrl.training.grids import grid_of, values_of
 from actorrl.training.sweep_results import Sweep, bootstrap_interval
 
 

@@ -6,8 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from actorrl.training.lines import parsed
 from actorrl.training.names import did_you_mean
 
 FOLDER = Path(__file__).parent
@@ -48,10 +47,7 @@ def find(name: str | Path) -> tuple[dict[str, Any], str]:
         ValueError: no such preset, or not a mapping. FileNotFoundError: no such file.
     """
     content, called = read(name)
-    try:
-        tree = yaml.safe_load(content)
-    except yaml.YAMLError as error:
-        raise ValueError(f"{name} is not YAML: {error}") from error
+    tree = parsed(content, name)
     if not isinstance(tree, dict):
         raise ValueError(f"{name} must hold keys and values (env, agent, ...), found {tree!r}")
     return tree, called
