@@ -8,8 +8,10 @@ stands where the trainer would.
 
 from __future__ import annotations
 
+import multiprocessing
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -154,6 +156,13 @@ def raw_rate(make: Maker, seconds: float) -> float:
                 environment.reset()
         steps += 256
     return steps / (time.perf_counter() - began)
+
+
+def raw_pair_rate(make: Maker, seconds: float) -> float:
+    """Steps per second of two such loops at once, in two processes: what two cores can do at best."""
+    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
+        list(pool.map(raw_rate, [make] * 2, [0.1] * 2))
+        return sum(pool.map(raw_rate, [make] * 2, [seconds] * 2))
 
 
 def bare_loop_rate(make: Maker, k: int, seconds: float) -> float:

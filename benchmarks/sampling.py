@@ -17,9 +17,9 @@ from typing import Any
 
 import gymnasium
 from _contest import Row, contender, run
-from _explorers import bare_loop_rate, explorers_rate, in_process_rate, policy_of, raw_rate, vector_rate
+from _explorers import bare_loop_rate, explorers_rate, in_process_rate, policy_of, raw_pair_rate, raw_rate, vector_rate
 
-RAW, INSIDE, BARE = "raw environment × 2", "in process", "bare loop × 2"
+RAW, PAIR, INSIDE, BARE = "raw environment × 2", "two raw loops", "in process", "bare loop × 2"
 ASYNC, SB3 = "AsyncVectorEnv", "Stable-Baselines3"
 ENVIRONMENTS = {"cart": "CartPole-v1", "moon": "LunarLander-v3"}
 MUST = {("cart", 8): 0.5, ("cart", 32): 0.65, ("moon", 8): 0.8, ("moon", 32): 0.8}
@@ -36,6 +36,7 @@ ROWS = [
             (RAW, f"{key} {k} two"),
             must=f"≥ {part} ×",
         ),
+        Row(f"{key} {k} pair", "… beside two raw loops at once", "/s", (PAIR, f"{key} {k} pair"), picture=False),
         Row(f"{key} {k} bare", "… beside a bare loop with this policy", "/s", (BARE, f"{key} {k} bare"), picture=False),
         Row(
             f"{key} {k} beside one",
@@ -76,6 +77,12 @@ def raw(quick: bool) -> dict[str, float]:
     return {f"{key} {k} two": rates[key] for key, k in MUST}
 
 
+@contender(PAIR)
+def pair(quick: bool) -> dict[str, float]:
+    rates = {key: raw_pair_rate(maker(key), seconds(quick)) for key in ENVIRONMENTS}
+    return {f"{key} {k} pair": rates[key] for key, k in MUST}
+
+
 @contender("actorrl")
 def explorers(quick: bool) -> dict[str, float]:
     from actorrl import System
@@ -88,6 +95,7 @@ def explorers(quick: bool) -> dict[str, float]:
                 f"{key} {k} one": one,
                 f"{key} {k} two": two,
                 f"{key} {k} beside one": two,
+                f"{key} {k} pair": two,
                 f"{key} {k} bare": two,
             }
     return found

@@ -282,7 +282,6 @@ def summary(results: dict[str, Any], steps: int) -> tuple[list[list[str]], dict[
                 f"{of['drop']:.2f}",
                 f"{figures(best)['area']:.0f}" if any(len(group) > 1 for group in groups) else "–",
                 f"{statistics.mean(greedy):.0f}",
-                f"{statistics.median(run['seconds'] for run in runs.values()):.0f}",
             ]
         )
     return lines, bands
@@ -298,7 +297,6 @@ HEAD = [
     "drop",
     "area of the best agent",
     "greedy",
-    "s",
 ]
 PANELS = [
     ("more agents, as many rows each", ["single", "shared-2", "shared-4", "shared-9", "shared-18"]),
@@ -329,7 +327,8 @@ def draw(bands: dict[str, Any], results: dict[str, Any]) -> None:
         axes.set_title(title, loc="left", fontsize=11)
         axes.set_xlabel("own steps, thousands")
         axes.grid(alpha=0.3)
-        axes.legend(frameon=False, fontsize=9, loc="lower right")
+        if axes.lines:
+            axes.legend(frameon=False, fontsize=9, loc="lower right")
         for side in ("top", "right"):
             axes.spines[side].set_visible(False)
     for axes in panels[:, 0]:
