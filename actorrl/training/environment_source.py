@@ -201,6 +201,12 @@ class EnvironmentSource:
     def spaces(self) -> tuple[gymnasium.Space, gymnasium.Space]:
         """(observation space, action space), of an environment that is made and closed again."""
         environment = self.maker()()
+        if isinstance(environment, gymnasium.vector.VectorEnv):
+            environment.close()
+            raise TypeError(
+                f"env: {self.name} made a {type(environment).__name__}, several environments that reset themselves; "
+                f"expected a single one: the arrangement says how many there are, or n_envs of the agent"
+            )
         if not hasattr(environment, "observation_space") or not hasattr(environment, "action_space"):
             raise TypeError(f"env: {self.name} made a {type(environment).__name__}, expected a gymnasium.Env")
         spaces = environment.observation_space, environment.action_space

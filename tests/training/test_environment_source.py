@@ -131,6 +131,12 @@ def test_what_is_no_environment_is_refused():
         EnvironmentSource("CartPole-v1", ["loud"])
 
 
+def test_a_vector_of_environments_whose_resets_would_be_taken_for_steps_is_refused():
+    for vector in (gymnasium.make_vec("CartPole-v1", 2), lambda: gymnasium.make_vec("CartPole-v1", 2)):
+        with pytest.raises(TypeError, match="several environments that reset themselves; expected a single one"):
+            EnvironmentSource(vector).spaces()
+
+
 def test_evaluation_cuts_episodes_that_nothing_else_ends():
     class Endless(Corridor):
         def step(self, action):
