@@ -15,6 +15,7 @@ from typing import Any
 import _contest
 import _report
 import gates as _gates
+import shared_replay_lunarlander as _shared
 
 HERE = Path(__file__).parent
 PAGES = [HERE.parent / "README.md", HERE / "README.md"]
@@ -104,12 +105,26 @@ def whole(name: str) -> str | None:
     return f"{results['table'].lstrip()}\n\n{ran}"
 
 
+def shared() -> str | None:
+    """The experiment with agents that share a replay table: what was learned, and how fast."""
+    if not _shared.FILE.exists():
+        return None
+    parts = []
+    for key, results in json.loads(_shared.FILE.read_text()).items():
+        lines, _ = _shared.summary(results, int(key.split(", ")[1].split()[0]))
+        ran = f"`python benchmarks/{_shared.FILE.stem}.py`, {key}; {_report.described(results['machine'])}."
+        parts += [_report.table("", _shared.HEAD, lines).lstrip("\n"), ran]
+        if "speed" in results:
+            parts.append(_shared.told_of_speed(results["speed"]).lstrip("\n"))
+    return "\n\n".join(parts)
+
+
 def main() -> None:
     for page in PAGES:
 
         def fill(match: re.Match[str]) -> str:
             head, name, end = match.groups()
-            made = {"goals": goals, "price": price, "gates": gates}
+            made = {"goals": goals, "price": price, "gates": gates, "shared_replay": shared}
             text = made[name]() if name in made else whole(name) if name in WHOLE else contest(name)
             return f"{head}\n{text}\n\n{end}" if text else match[0]
 

@@ -74,6 +74,9 @@ GATES = {
     "cartpole-a2c": Gate(475),
     "cartpole-impala": Gate(450),
     "cartpole-apex": Gate(475, at_once=1),
+    "acrobot-ppo": Gate(-90),
+    "pendulum-ppo": Gate(-250),
+    "lunarlander-ppo": Gate(200),
 }
 
 
