@@ -260,46 +260,63 @@ def summary(results: dict[str, Any], steps: int) -> tuple[list[list[str]], dict[
         if not runs:
             continue
         agents = {key: [smooth(curve, grid) for curve in run["curves"]] for key, run in runs.items()}
+        greedy = statistics.mean(statistics.mean(run["greedy"]) for run in runs.values())
         if name == "single":
             seeds = sorted({key.split(".")[0] for key in runs})
             groups = [[agents[key][0] for key in agents if key.split(".")[0] == seed] for seed in seeds]
+            one = [group[:1] for group in groups]  # one agent of each seed, as one would run it alone
+            lines.append(line(name, one, groups, greedy, best=False))
+            lines.append(line(f"{NINE} of them, apart", groups, groups, greedy, best=True))
+            bands[name] = (grid, np.array([group[0] for group in one]))
+            bands[APART] = (grid, np.array([np.mean(group, axis=0) for group in groups]))
         else:
             groups = list(agents.values())
-        means = [np.mean(group, axis=0) for group in groups]
-        singles = [group[0] for group in groups]  # one agent of each seed, as one would run it alone
-        of = figures(singles if CELLS[name].agents == 1 else means)
-        best = [max(group, key=lambda curve: curve.mean()) for group in groups]
-        bands[name] = (grid, np.array(singles if CELLS[name].agents == 1 else means))
-        greedy = [statistics.mean(run["greedy"]) for run in runs.values()]
-        lines.append(
-            [
-                name,
-                str(len(groups)),
-                f"{of['area']:.0f} ± {of['std']:.0f}",
-                f"{of['best']:.0f}",
-                f"{of['final']:.0f}",
-                "–" if of["lost"] != of["lost"] else f"{of['lost']:.2f}",
-                f"{of['drop']:.2f}",
-                f"{figures(best)['area']:.0f}" if any(len(group) > 1 for group in groups) else "–",
-                f"{statistics.mean(greedy):.0f}",
-            ]
-        )
+            lines.append(line(name, groups, groups, greedy, best=CELLS[name].agents > 1))
+            bands[name] = (grid, np.array([np.mean(group, axis=0) for group in groups]))
     return lines, bands
+
+
+APART = "9 apart"
+"""Nine single ones of each seed: their mean varies less over seeds than one does, though they share nothing."""
+
+
+def line(
+    name: str, groups: list[list[np.ndarray]], everybody: list[list[np.ndarray]], greedy: float, best: bool
+) -> list[str]:
+    """A line of the table. `groups` holds each seed's curves, whose mean is compared; `everybody` all there are."""
+    of = figures([np.mean(group, axis=0) for group in groups])
+    each = figures([curve for group in everybody for curve in group])
+    first = figures([max(group, key=lambda curve: float(curve.mean())) for group in groups])
+    return [
+        name,
+        str(len(groups)),
+        f"{of['area']:.0f} ± {of['std']:.0f}",
+        f"{each['std']:.0f}",
+        f"{of['best']:.0f}",
+        f"{of['final']:.0f}",
+        "–" if of["lost"] != of["lost"] else f"{of['lost']:.2f}",
+        f"{of['drop']:.2f}",
+        f"{each['drop']:.2f}",
+        f"{first['area']:.0f}" if best else "–",
+        f"{greedy:.0f}",
+    ]
 
 
 HEAD = [
     "cell",
     "seeds",
     "area ± std over seeds",
+    "std over agents",
     "best",
     "final",
     "(best − final) / best",
     "drop",
+    "an agent's drop",
     "area of the best agent",
     "greedy",
 ]
 PANELS = [
-    ("more agents, as many rows each", ["single", "shared-2", "shared-4", "shared-9", "shared-18"]),
+    ("more agents, as many rows each", ["single", APART, "shared-2", "shared-4", "shared-9", "shared-18"]),
     ("nine agents, what is held fixed", ["single", "shared-9", "capacity-9", "ratio-9"]),
     ("terminal states not masked", ["single", "no-mask-1", "shared-9", "no-mask-9"]),
     ("rows by their TD error", ["single", "prioritized-1", "shared-9", "prioritized-9"]),
@@ -315,14 +332,14 @@ def draw(bands: dict[str, Any], results: dict[str, Any]) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    colours = {name: f"C{i % 10}" for i, name in enumerate(CELLS)}
+    colours = {name: f"C{i % 10}" for i, name in enumerate(CELLS)} | {"single": "#444444"}
     figure, panels = plt.subplots(2, 3, figsize=(15, 8.4), sharey=True)
     for axes, (title, names) in zip(panels.flat, PANELS, strict=True):
         for name in names:
             if name in bands:
                 grid, curves = bands[name]
-                colour = "#444444" if name == "single" else colours[name]
-                axes.plot(grid / 1000, curves.mean(0), label=name, color=colour)
+                colour = colours.get(name, "#444444")
+                axes.plot(grid / 1000, curves.mean(0), "--" if name == APART else "-", label=name, color=colour)
                 axes.fill_between(grid / 1000, curves.min(0), curves.max(0), alpha=0.13, color=colour, linewidth=0)
         axes.set_title(title, loc="left", fontsize=11)
         axes.set_xlabel("own steps, thousands")
