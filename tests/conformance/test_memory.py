@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engines import only_processes
+from engines import not_on_ray, only_processes
 
 from actorrl import fetch, startat, stop
 
@@ -44,6 +44,7 @@ def learner_class() -> Any:
     return Learner
 
 
+@not_on_ray("a process imports its libraries itself, and shares them with nobody")
 @only_processes
 @pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/proc/self/smaps_rollup"), reason="the system does not tell")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from actors_for_tests import Account, Caller, Counter, Echo, Parent, Where, add
-from engines import only_inline, only_processes
+from engines import not_on_ray, only_inline, only_processes
 from gates import Gate
 
 from actorrl import errors, fetch, startat, stop
@@ -30,6 +30,7 @@ def test_none_is_a_process_of_its_own(engine: str):
         stop(ref)
 
 
+@not_on_ray("the main thread is Ray's")
 @only_processes
 def test_there_the_actor_has_the_main_thread(engine: str):
     ref = startat(None, Where)

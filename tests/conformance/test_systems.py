@@ -14,13 +14,13 @@ from actorrl import System, errors, fetch, init, shutdown, startat, stop
 
 
 @pytest.fixture(params=ENGINES)
-def name(request: pytest.FixtureRequest) -> Iterator[str]:
+def engine_name(request: pytest.FixtureRequest) -> Iterator[str]:
     yield request.param
     shutdown()
 
 
-def test_with_system_as_system_which_ends_with_its_block(name: str):
-    with System(engine=name, seed=None) as system:
+def test_with_system_as_system_which_ends_with_its_block(engine_name: str):
+    with System(engine=engine_name, seed=None) as system:
         assert system is not None
         done = add(startat(0, Counter, 1), 1)
         assert fetch(done) == 2
@@ -29,8 +29,8 @@ def test_with_system_as_system_which_ends_with_its_block(name: str):
         startat(0, Counter, 1)
 
 
-def test_after_an_explicit_shutdown_a_spawn_raises_until_init(name: str):
-    init(engine=name)
+def test_after_an_explicit_shutdown_a_spawn_raises_until_init(engine_name: str):
+    init(engine=engine_name)
     account = Account.remote(0)
     shutdown()
     for spawn in (lambda: startat(0, Counter, 1), lambda: Account.remote(0), lambda: startat(0)(Counter)(1)):
@@ -41,37 +41,37 @@ def test_after_an_explicit_shutdown_a_spawn_raises_until_init(name: str):
     with pytest.raises(RuntimeError):
         account.add.tell(1)
 
-    init(engine=name)
+    init(engine=engine_name)
     assert fetch(add(startat(0, Counter, 1), 1)) == 2
 
 
-def test_a_ref_of_an_earlier_system_is_refused_or_fails(name: str):
-    init(engine=name)
+def test_a_ref_of_an_earlier_system_is_refused_or_fails(engine_name: str):
+    init(engine=engine_name)
     old = Account.remote(5)
     shutdown()
-    init(engine=name)
+    init(engine=engine_name)
     Account.remote(7)
 
     with pytest.raises((RuntimeError, errors.ActorError)):
         fetch(old.add(1), timeout=10)
 
 
-def test_no_future_hangs_after_shutdown(name: str):
-    with System(engine=name):
+def test_no_future_hangs_after_shutdown(engine_name: str):
+    with System(engine=engine_name):
         futures = [Account.remote(i).add(1) for i in range(3)]
     for future in futures:
         future.exception(timeout=10)
         assert future.done()
 
 
-def test_shutdown_delivers_what_was_sent(name: str, tmp_path: Any):
+def test_shutdown_delivers_what_was_sent(engine_name: str, tmp_path: Any):
     class Writes(Log):
         def write(self, path: str, n: int) -> None:
             with open(path, "a") as file:
                 file.write(f"{n}\n")
 
     path = tmp_path / "written"
-    with System(engine=name):
+    with System(engine=engine_name):
         writes = startat(None, Writes)
         for n in range(200):
             writes.write.tell(str(path), n)
@@ -79,8 +79,8 @@ def test_shutdown_delivers_what_was_sent(name: str, tmp_path: Any):
     assert path.read_text().split() == [str(n) for n in range(200)]
 
 
-def test_shutdown_twice_is_harmless(name: str):
-    init(engine=name)
+def test_shutdown_twice_is_harmless(engine_name: str):
+    init(engine=engine_name)
     shutdown()
     shutdown()
 
@@ -108,9 +108,9 @@ def test_an_engine_that_does_not_exist_is_refused():
         System(engine="threads").__enter__()
 
 
-def test_names_are_free_in_the_next_system(name: str):
+def test_names_are_free_in_the_next_system(engine_name: str):
     for _ in range(2):
-        with System(engine=name):
+        with System(engine=engine_name):
             startat(0, name="same")(Counter)(0)
             assert actorrl.get_actor("same")
 
