@@ -13,6 +13,7 @@ import mmap
 import os
 import pickle
 import queue
+import re
 import selectors
 import signal
 import socket
@@ -45,6 +46,8 @@ PATIENCE = 5.0
 """Seconds that the thread gets to end."""
 SOON = 0.03
 """Seconds in which the last messages of a dead process arrive."""
+_OF_RAY = re.compile(rb"^:(?:job_id|actor_name|task_name):.*\n", re.MULTILINE)
+"""What Ray writes into its logs."""
 PRIVATE = ("RAY_", "CUDA_VISIBLE_DEVICES")
 """Variables that Ray sets for each of its processes."""
 
@@ -134,7 +137,7 @@ class RayWard(Ward):
         try:
             with open(self._stderr, "rb") as file:
                 file.seek(max(0, os.fstat(file.fileno()).st_size - KEPT))
-                self.voice.last = file.read()
+                self.voice.last = _OF_RAY.sub(b"", file.read())
         except OSError:
             return ""
         return self.voice.last_words()

@@ -35,6 +35,7 @@ MESSAGE, LINE = 0, 1
 """What leaves for the driver: a message of an actor's, or bytes for the supervisor."""
 MOST = 256
 """So many messages leave together."""
+FATAL = (signal.SIGTERM, signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL)
 
 
 def machine() -> str:
@@ -82,7 +83,8 @@ class RayProcess:
         """On the main thread, the last time that it does anything of ours. The process leads a group of its own."""
         told = self._told
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's
-        for number in (signal.SIGTERM, signal.SIGSEGV):  # Ray has handlers of its own, which let the actor go on
+        faulthandler.disable()
+        for number in FATAL:  # Ray has handlers of its own, which let the actor go on, or tell of Ray's stack
             signal.signal(number, signal.SIG_DFL)
         faulthandler.enable(file=2, all_threads=False)
         if self._near:
