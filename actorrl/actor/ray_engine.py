@@ -55,9 +55,9 @@ class RayEngine(ProcessEngine):
 
     @classmethod
     def of_actors(
-        cls, told: dict[str, Any], line: socket.socket, store: StoreFreight, leave: Callable[..., None]
+        cls, told: dict[str, Any], line: Any, store: StoreFreight, leave: Callable[..., None]
     ) -> RayEngine:
-        """The engine of a process of actors; `leave` takes what is for the driver."""
+        """The engine of a process of actors; `line` leads to the supervisor, `leave` takes what is for the driver."""
         engine = cls.__new__(cls)
         engine._leave, engine._store = leave, store
         engine.__init__("", told["token"], told["number"], line, 0)  # type: ignore[misc]

@@ -194,12 +194,14 @@ class RayNursery(Supervisor):
         try:
             while True:
                 pause = self._next_due() - time.monotonic()
-                for key, _ in self._selector.select(None if pause > NEVER / 2 else max(0.0, pause)):
+                wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if self.driver.waiting else 0)
+                self._selector.modify(self.driver, wanted)
+                for key, events in self._selector.select(None if pause > NEVER / 2 else max(0.0, pause)):
                     if key.data is not None:
                         key.data()
-                    elif not self._listen():
+                    elif events & selectors.EVENT_READ and not self._listen():
                         return
-                self._conclude()
+                self._conclude()  # and sends the driver what it had no room for
         finally:
             self._end_everything()
 

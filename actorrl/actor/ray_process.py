@@ -4,7 +4,7 @@ The class below is the actor of Ray. Its methods run on threads of Ray's and onl
 of their own, as at any shared place.
 
     take ──► RayTransport ──► host ──► an actor's thread          line ──► what the supervisor tells
-    out  ◄── a queue ◄── messages for the driver, news for the supervisor
+    out  ◄── one queue ◄── messages for the driver, news for the supervisor
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import socket
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from . import dynamo, freight, speech, stacks, threads
@@ -69,10 +69,9 @@ class RayProcess:
         freight.use(store)
         from .ray_engine import RayEngine
 
-        self._engine = RayEngine.of_actors(told, self._theirs, store, self._leave)
+        self._engine = RayEngine.of_actors(told, _Line(self._theirs, self._out.put), store, self._leave)
         self._deliver = self._engine.deliver
         threading.Thread(target=self._live, name="actorrl-host", daemon=True).start()
-        threading.Thread(target=self._pass_on, name="actorrl-line", daemon=True).start()
         if self._near and hasattr(os, "pidfd_open"):
             threading.Thread(target=self._outlive_no_driver, name="actorrl-driver", daemon=True).start()
 
@@ -110,7 +109,7 @@ class RayProcess:
             engine.serve(self._told["place"], Page(self._page))
         finally:
             speech.finish()
-            self._theirs.shutdown(socket.SHUT_WR)  # what is still in the line leaves first, then the end of it
+            self._out.put(None)
 
     # -- what arrives, on threads of Ray's ---------------------------------------------------------
 
@@ -139,7 +138,7 @@ class RayProcess:
         """What is for the driver, as it comes, until the process ends."""
         while True:
             items = [self._out.get()]
-            while len(items) < MOST and not self._out.empty():
+            while items[-1] is not None and len(items) < MOST and not self._out.empty():
                 items.append(self._out.get())
             if items[-1] is None:
                 yield items[:-1]
@@ -150,12 +149,6 @@ class RayProcess:
         """A message for the driver."""
         self._out.put((MESSAGE, *message))
 
-    def _pass_on(self) -> None:
-        """A thread: what this process tells the supervisor."""
-        while data := self._ours.recv(1 << 16):
-            self._out.put((LINE, data))
-        self._out.put(None)
-
     def _outlive_no_driver(self) -> None:
         """A thread: on the driver's machine, end with it, and take along what the actors have started."""
         try:
@@ -165,6 +158,22 @@ class RayProcess:
             pass  # it has ended already
         kill_all_marked(self._told["token"])
         os.killpg(0, signal.SIGKILL)
+
+
+class _Line:
+    """The line to the supervisor: what it says comes by a socket, what this process tells leaves with the messages.
+
+    In one order with those: where an answer has arrived, so has the state that was saved before it.
+    """
+
+    def __init__(self, sock: socket.socket, put: Callable[[Any], None]) -> None:
+        self._socket, self._put = sock, put
+
+    def sendall(self, data: bytes) -> None:
+        self._put((LINE, data))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._socket, name)
 
 
 def _stderr() -> str | None:
