@@ -31,6 +31,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import textwrap
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -351,8 +352,9 @@ def draw(bands: dict[str, Any], results: dict[str, Any]) -> None:
     for axes in panels[:, 0]:
         axes.set_ylabel("episode return, mean of 10, of the mean agent")
     where = _report.described(results["machine"])
-    figure.text(0.01, 0.01, f"band: least and most of the seeds; {where}", fontsize=7, color="#666666")
-    figure.tight_layout(rect=(0, 0.03, 1, 1))
+    told = textwrap.fill(f"band: least and most of the seeds; {where}", 190)
+    figure.text(0.01, 0.01, told, fontsize=7, color="#666666")
+    figure.tight_layout(rect=(0, 0.04, 1, 1))
     figure.savefig(PICTURE, dpi=110)
     print(f"wrote {PICTURE}")
 
