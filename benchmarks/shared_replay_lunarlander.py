@@ -8,12 +8,14 @@ environment per agent, 4,000 rows of buffer per agent. The x-axis is the agent's
              shared-2, -4, -9      m agents, one buffer of m times 4,000 rows
              no-mask-1, -9         terminal states are bootstrapped from, as the talk's code did
              capacity-9            nine agents, one buffer of 4,000 rows: no more than a single one has
-             ratio-9               nine agents, each learning nine times as often: it sees a row as often as one alone
+             ratio-4, -9           m agents, each learning m times as often: it sees a row as often as one alone
              prioritized-1, -9     rows sampled in proportion to |TD error|^0.6
              varied-9              nine agents of three step sizes by three discounts
              shared-18             more agents than the talk had
              sac-1, sac-4          SAC on the continuous lander, as many updates, beside single and shared-4
     speed    nine agents beside nine independent ones, in turn; wall time, processor time, memory
+
+In every cell 8 rows are sampled per row added, by all agents together; in ratio-4 and -9 by each of them.
 
 The mean agent is compared with the single one; the best of nine with the best of nine independent ones, since the
 best of nine against one is selection. Every run is kept in results/shared_replay_lunarlander.json as it ends: the
@@ -82,6 +84,7 @@ CELLS = {
     "no-mask-9": Cell(NINE, 36_000, mask=False),
     "capacity-9": Cell(NINE, 4_000),
     "ratio-9": Cell(NINE, 36_000, gradient_steps=NINE),
+    "ratio-4": Cell(4, 16_000, gradient_steps=4),
     "prioritized-1": Cell(1, 4_000, prioritized=True),
     "prioritized-9": Cell(NINE, 36_000, prioritized=True),
     "varied-9": Cell(NINE, 36_000, varied=True),
@@ -318,7 +321,7 @@ HEAD = [
 ]
 PANELS = [
     ("more agents, as many rows each", ["single", APART, "shared-2", "shared-4", "shared-9", "shared-18"]),
-    ("nine agents, what is held fixed", ["single", "shared-9", "capacity-9", "ratio-9"]),
+    ("what is held fixed", ["single", "shared-4", "ratio-4", "shared-9", "capacity-9", "ratio-9"]),
     ("terminal states not masked", ["single", "no-mask-1", "shared-9", "no-mask-9"]),
     ("rows by their TD error", ["single", "prioritized-1", "shared-9", "prioritized-9"]),
     ("nine pairs of step size and discount", ["single", "shared-9", "varied-9"]),
