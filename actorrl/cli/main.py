@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _dispatch(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help", "help"):
-        print(__doc__.partition("\n\nResults")[0])
+        print(__doc__.partition("\n\n")[2])
         return 0 if arguments else 2
     if arguments[0] == "--version":
         from actorrl._version import __version__
@@ -108,7 +108,9 @@ def train(arguments: list[str]) -> int:
 def _run(prepared: Prepared) -> int:
     """Train what is prepared; the exit code."""
     from actorrl.rl.finite import NotFinite
+    from actorrl.rl.proof import NotGymnasium
 
+    plain = (NotFinite, NotGymnasium, OSError)  # these say all there is to say
     path = prepared.directory.path
     try:
         prepared.run()
@@ -117,9 +119,9 @@ def _run(prepared: Prepared) -> int:
         print(f"actorrl: {said}", file=sys.stderr)
         return INTERRUPTED
     except Exception as error:
-        if not isinstance(error, (NotFinite, OSError)):  # these say all there is to say
+        if not isinstance(error, plain):
             traceback.print_exc()
-        why = f": {error}" if isinstance(error, (NotFinite, OSError)) else ""
+        why = f": {error}" if isinstance(error, plain) else ""
         print(f"actorrl: the run failed{why}; what there is lies in {path}", file=sys.stderr)
         return 1
     return 0

@@ -207,13 +207,29 @@ class EnvironmentSource:
                 f"env: {self.name} made a {type(environment).__name__}, several environments that reset themselves; "
                 f"expected a single one: the arrangement says how many there are, or n_envs of the agent"
             )
-        if not hasattr(environment, "observation_space") or not hasattr(environment, "action_space"):
-            raise TypeError(f"env: {self.name} made a {type(environment).__name__}, expected a gymnasium.Env")
+        require_interface(environment)
         spaces = environment.observation_space, environment.action_space
         self.episode_limit = getattr(getattr(environment, "spec", None), "max_episode_steps", None)
         if self._single is None:
             environment.close()
         return spaces
+
+
+def require_interface(environment: Any) -> None:
+    """Refuse (TypeError) what lacks a part of gymnasium's interface, or has an older one."""
+    name = type(getattr(environment, "unwrapped", environment)).__name__
+    for part in ("observation_space", "action_space", "reset", "step"):
+        if not hasattr(environment, part):
+            raise TypeError(
+                f"env: expected a gymnasium.Env, which has observation_space, action_space, reset and step; a {name} "
+                f"has no {part}"
+            )
+    try:
+        parameters = inspect.signature(environment.reset).parameters.values()
+    except (TypeError, ValueError):  # it does not say
+        return
+    if not any(p.name == "seed" or p.kind is p.VAR_KEYWORD for p in parameters):
+        raise TypeError(f"env: {name}.reset is called with a seed by name; expected reset(*, seed=None, options=None)")
 
 
 def parameters_of(source: EnvironmentSource) -> list[str] | None:

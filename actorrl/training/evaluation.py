@@ -76,6 +76,15 @@ class Evaluation(float):
         result.lengths = np.array([episode.length for episode in episodes], np.int64)
         return result
 
+    @classmethod
+    def joined(cls, parts: Sequence[Evaluation]) -> Evaluation:
+        """Several as one."""
+        returns = np.concatenate([part.returns for part in parts])
+        result = cls(returns.mean())
+        result.returns, result.greedy = returns, all(part.greedy for part in parts)
+        result.lengths = np.concatenate([part.lengths for part in parts])
+        return result
+
     @property
     def mean(self) -> float:
         """The mean return."""
@@ -175,11 +184,20 @@ class Evaluator:
         seed: int,
         *,
         first: int = 0,
-        render: bool = False,
+        render: bool | str = False,
     ) -> None:
         self._source, self._encode, self._seed, self._next, self._render = source, encode, seed, first, render
         self._randomness = OwnRandomness(sequence(seed, EVALUATION_POLICY, first))
         self._environments: dict[int, LocalEnvironments] = {}
+
+    def shown(self, player: Player, episodes: int) -> Evaluation:
+        """What `audition` would play at once, one environment after the other, on the screen."""
+        count, first = min(VECTOR, episodes) if self._source.copies else 1, self._next
+        parts = []
+        for i in range(count):
+            self._next = first + i
+            parts.append(self.audition(player, episodes // count + (i < episodes % count)).finish())
+        return Evaluation.joined(parts)
 
     def audition(self, player: Player, episodes: int, patience: float = float("inf")) -> Audition:
         """So many fresh episodes of `player`, still to be played."""

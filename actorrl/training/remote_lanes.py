@@ -24,6 +24,7 @@ from actorrl.errors import ActorDied, ActorError
 from actorrl.rl.environments import LocalEnvironments
 from actorrl.rl.lanes import Arrival
 from actorrl.rl.nouns import Array
+from actorrl.rl.proof import NotGymnasium
 from actorrl.rl.seeding import seed_after, seed_again
 
 log = logging.getLogger("actorrl")
@@ -77,6 +78,7 @@ class RemoteLanes:
 
     Raises (from `receive`):
         RuntimeError: an environment failed, or crashed more often than it may; it names which.
+        NotGymnasium: its answers are not what gymnasium's environments give.
     """
 
     def __init__(
@@ -134,6 +136,8 @@ class RemoteLanes:
         except ActorDied as error:
             self._died(lane, error)
             return None
+        except NotGymnasium as error:
+            raise NotGymnasium(f"environment {lane} of {len(self.sizes)}: {error}") from error
         except Exception as error:
             what = "reset" if lane in self._resets else "step"
             raise RuntimeError(

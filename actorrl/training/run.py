@@ -144,6 +144,8 @@ class Run:
         player = self.player(which)
         evaluator = Evaluator(self._source, player.encode, self._recipe.seed, first=CLOSING, render=render)
         try:
+            if render:
+                return evaluator.shown(player, episodes)
             return evaluator.audition(player, episodes, patience).finish()
         finally:
             evaluator.close()

@@ -159,6 +159,29 @@ def test_an_environment_that_breaks_the_interface_is_told_in_its_first_step(answ
         train(SMALL, lambda: Broken(**answers), steps=10**6, arrangement=arrangement, engine="inline")
 
 
+@pytest.mark.parametrize("arrangement", ["none", "central"])
+def test_the_command_line_says_that_in_one_line_too(arrangement, capfd, monkeypatch):
+    monkeypatch.setattr("small_agents.Counting.step", lambda self, action: (GOOD, 0.0, False, {}))
+    Path("mine.yaml").write_text(f"env: small_agents:Counting\nagent: dqn\nsteps: 90\narrangement: {arrangement}\n")
+
+    assert main(["train", "mine.yaml", "--engine", "inline", "--run-dir", "out"]) == 1
+
+    err = capfd.readouterr().err
+    assert "Counting.step must return" in err and "found a tuple of 4" in err and "Traceback" not in err
+    assert ("environment 0 of" in err) == (arrangement == "central")
+
+
+class Seedless(Broken):
+    def reset(self):
+        return GOOD, {}
+
+
+def test_an_environment_that_takes_no_seed_is_refused_before_anything_starts():
+    with pytest.raises(TypeError, match=r"Seedless.reset is called with a seed by name"):
+        train(SMALL, Seedless, steps=10, run_dir="out")
+    assert not Path("out").exists()
+
+
 # -- a full disk -------------------------------------------------------------------------------------------
 
 

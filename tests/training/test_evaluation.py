@@ -45,6 +45,17 @@ def test_so_many_episodes_are_played_and_their_returns_are_raw():
     assert result.returns.min() >= 8 and result.returns.max() <= 11, "CartPole pushed left falls after 8 to 10 steps"
 
 
+@pytest.mark.parametrize("episodes", [1, 3, 12])
+def test_what_is_shown_are_the_episodes_that_are_played_where_nobody_looks(episodes):
+    player = Player(Still(), None, True)
+    played = evaluator().audition(player, episodes).finish()
+    shown = evaluator(render="rgb_array").shown(player, episodes)
+
+    assert len(shown.returns) == episodes and shown.greedy
+    assert shown.returns.tolist() == played.returns.tolist() and shown.lengths.tolist() == played.lengths.tolist()
+    assert str(shown) == str(played)
+
+
 def test_every_audition_is_fresh_and_the_same_for_the_same_seed():
     one, other = evaluator(), evaluator()
     seen = []
