@@ -48,10 +48,23 @@ def goals() -> str:
 def gates() -> str:
     """What each preset learns."""
     results = json.loads((HERE / "results" / "gates.json").read_text())
-    head = ["preset", "steps", "`best` must", "`best`: median (seeds)", "`final`: median (seeds)", "minutes", "passed"]
-    lines = [_gates.row(name, results[name]) for name in _gates.GATES if name in results]
-    where = next(iter(results.values()))["machine"]
-    ran = f"`python benchmarks/gates.py`: returns over 100 fresh greedy episodes; {_report.described(where)}."
+    head = [
+        "preset",
+        "steps",
+        "`best` must",
+        "`best`: median (seeds)",
+        "`final`: median (seeds)",
+        "minutes",
+        "passed",
+        "run",
+    ]
+    names = [name for name in _gates.GATES if name in results]
+    where = {name: results[name]["machine"] for name in names}
+    lines = [[*_gates.row(name, results[name]), f"{where[name]['date']}, {where[name]['cpu']}"] for name in names]
+    newest = max(where.values(), key=lambda machine: str(machine["date"]))
+    ran = (
+        f"`python benchmarks/gates.py`: returns over 100 fresh greedy episodes; the newest {_report.described(newest)}."
+    )
     return f"{_report.table('', head, lines)}\n\n{ran}".lstrip("\n")
 
 

@@ -92,14 +92,14 @@ class LocalEnvironments:
                 prove_step(environment, answer)
             self._unproven = False
         given: Any = zip(*answers, strict=True)
-        observations, rewards, terminations, truncations, infos = given
+        observed, rewards, terminations, truncations, infos = given
+        observations = list(observed)
         terminated = truncated = self._none
         if masks is not None:
             masks[:] = map(self._mask, infos)
         final: dict[int, Any] = {}
         final_masks: dict[int, Array] = {}
         if any(terminations) or any(truncations):
-            observations = list(observations)
             terminated, truncated = np.array(terminations, np.bool_), np.array(truncations, np.bool_)
             truncated &= ~terminated
             for i, environment in enumerate(self._environments):

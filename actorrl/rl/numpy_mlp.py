@@ -5,12 +5,16 @@ It needs no torch where it is unpickled, so that an explorer process can act wit
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from actorrl.rl.nouns import Array
+
+KEPT = 16
+"""So many batch sizes, of all threads together, have places of their own."""
 
 
 class _Place:
@@ -43,7 +47,7 @@ class NumpyMLP:
         self._dueling, self._tanh = dueling, tanh
         shapes = [weights[f"{name}.weight"].shape for name in self._names]
         self._weights = [np.empty((units, inputs + 1), np.float32) for units, inputs in shapes]
-        self._places: dict[int, list[_Place]] = {}
+        self._places: dict[tuple[int, int], list[_Place]] = {}
         self.set_weights(weights)
 
     def set_weights(self, weights: dict[str, Array]) -> None:
@@ -52,7 +56,8 @@ class NumpyMLP:
             own[:, -1] = weights[f"{name}.bias"]
 
     def __call__(self, observations: Array) -> Array:
-        places = self._places.get(len(observations)) or self._make_places(len(observations))
+        key = threading.get_ident(), len(observations)
+        places = self._places.get(key) or self._make_places(key)
         places[0].units[:] = observations.T
         x = places[0].whole
         for weight, place in zip(self._weights, places[1:], strict=False):
@@ -68,14 +73,15 @@ class NumpyMLP:
             q += np.dot(self._weights[hidden + 1], x) - q.mean(0)
         return q.T
 
-    def _make_places(self, B: int) -> list[_Place]:
-        """The layers for B observations. Batches of more than two sizes are rare: nothing is kept of older ones."""
-        if len(self._places) > 1:
+    def _make_places(self, key: tuple[int, int]) -> list[_Place]:
+        """The layers for one thread's B observations; a few threads and sizes are kept."""
+        if len(self._places) >= KEPT:
             self._places.clear()
+        B = key[1]
         hidden = self._weights[: -2 if self._dueling else -1]
         sizes = [self._weights[0].shape[1] - 1, *(len(weight) for weight in hidden)]
-        self._places[B] = [_Place(size, B) for size in sizes]
-        return self._places[B]
+        places = self._places[key] = [_Place(size, B) for size in sizes]
+        return places
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_places": {}}

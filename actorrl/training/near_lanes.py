@@ -20,6 +20,7 @@ import gymnasium
 from actorrl.rl.environments import LocalEnvironments
 from actorrl.rl.lanes import Arrival, InlineLanes
 from actorrl.rl.nouns import Array
+from actorrl.rl.proof import NotGymnasium
 from actorrl.training.remote_lanes import CONSTRUCTION
 
 __all__ = ["LATE", "NearLanes"]
@@ -37,8 +38,9 @@ class NearLanes:
         step_timeout: seconds after which a step or reset that has not ended ends the process; None to wait for ever.
         encode: makes an array of an observation.
 
-    Raises (from `reset` and `send`):
-        RuntimeError: an environment failed; it names which.
+    Raises (from `send`):
+        NotGymnasium: an answer is not what gymnasium's environments give.
+        RuntimeError: an environment failed; both name which.
     """
 
     def __init__(
@@ -72,9 +74,10 @@ class NearLanes:
             watch.busy = False
         except Exception as error:
             watch.busy = False
-            raise RuntimeError(
-                f"environment {lane} of {len(self._environments)} failed in step: {type(error).__name__}: {error}"
-            ) from error
+            which = f"environment {lane} of {len(self._environments)}"
+            if isinstance(error, NotGymnasium):
+                raise NotGymnasium(f"{which}: {error}") from error
+            raise RuntimeError(f"{which} failed in step: {type(error).__name__}: {error}") from error
 
     def receive(self) -> list[Arrival]:
         """The answers since the last call, in order."""

@@ -37,7 +37,7 @@ def check_shared(configs: Sequence[Any], agents: Sequence[Parts]) -> None:
 
     Raises:
         TypeError: an agent without a replay table, or one that learns from its own policy's rows alone.
-        ValueError: discounts that differ over several steps.
+        ValueError: discounts that differ over several steps, or tables that differ.
     """
     for j, (config, parts) in enumerate(zip(configs, agents, strict=True)):
         if not isinstance(parts.table, ReplayTable):
@@ -51,6 +51,12 @@ def check_shared(configs: Sequence[Any], agents: Sequence[Parts]) -> None:
             f"SharedReplay: agents with different gamma ({', '.join(f'{gamma:g}' for gamma in sorted(gammas))}) share "
             f"rows of one step only, since a row of several is a sum that was discounted already: give n_steps=1"
         )
+    for name in ("prioritized", "buffer_size"):
+        given = [getattr(config, name) for config in configs if hasattr(config, name)]
+        if len(set(given)) > 1:
+            raise ValueError(
+                f"SharedReplay: there is one buffer, so agents have one {name}; found {', '.join(map(str, given))}"
+            )
 
 
 @contextmanager

@@ -101,7 +101,9 @@ def test_raw_observations_are_given_as_they_are():
     observations = environments.reset([0, 1])
 
     assert isinstance(observations, list) and isinstance(observations[0], tuple)
-    assert isinstance(environments.step([0, 0]).observation[0], tuple)
+    for _ in range(5):  # where an episode ends and where none does
+        stepped = environments.step([0, 1])
+        assert isinstance(stepped.observation, list) and isinstance(stepped.observation[0], tuple)
     assert environments.action_mask() is None
 
 

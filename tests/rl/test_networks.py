@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import sys
+import threading
 
 import numpy as np
 import pytest
@@ -159,3 +161,29 @@ def test_a_gradient_is_clipped_to_its_norm():
     assert flat.gradient.norm().item() == pytest.approx(2.0, rel=1e-4)
     assert flat.clip_gradient(10.0) == pytest.approx(2.0, rel=1e-4)
     assert flat.gradient.norm().item() == pytest.approx(2.0, rel=1e-4)
+
+
+def test_one_network_acts_for_several_threads_at_once():
+    module = small()
+    act, given = q_function(module), observations(4)
+    expected, wrong = act(given), []
+
+    def ask(row: int) -> None:
+        for _ in range(2_000):
+            if not np.array_equal(act(given[row : row + 1]), alone[row]):
+                wrong.append(row)
+
+    alone = [act(given[row : row + 1]) for row in range(4)]
+    np.testing.assert_allclose(np.concatenate(alone), expected, rtol=1e-5)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=ask, args=(row,)) for row in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+
+    assert not wrong

@@ -403,6 +403,14 @@ def test_what_does_not_fit_is_refused():
     with pytest.raises(TypeError, match="agent 0 is a QLearningConfig, which does not learn from a replay buffer"):
         train(QLearningConfig(), "FrozenLake-v1", arrangement=SharedReplay(2, 2), steps=10)
     gammas = [SMALL, dataclasses.replace(SMALL, gamma=0.9)]
+    for field, other in (("prioritized", True), ("buffer_size", 4_000)):
+        with pytest.raises(ValueError, match=f"agents have one {field}; found"):
+            train(
+                None,
+                "CartPole-v1",
+                arrangement=SharedReplay([SMALL, dataclasses.replace(SMALL, **{field: other})], 2),
+                steps=100,
+            )
     with pytest.raises(ValueError, match="give n_steps=1"):
         train(None, "CartPole-v1", arrangement=SharedReplay(gammas, 2), steps=10)
     with pytest.raises(ValueError, match="wait for each other for ever"):
