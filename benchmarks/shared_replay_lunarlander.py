@@ -17,6 +17,8 @@ environment per agent, 4,000 rows of buffer per agent. The x-axis is the agent's
 
 In every cell 8 rows are sampled per row added, by all agents together; in ratio-4 and -9 by each of them.
 
+Rows' priorities count in full (β = 1) from 10,000 own steps on, when ε has fallen.
+
 The mean agent is compared with the single one; the best of nine with the best of nine independent ones, since the
 best of nine against one is selection. Every run is kept in results/shared_replay_lunarlander.json as it ends: the
 command goes on where it was stopped.
@@ -50,7 +52,6 @@ FILE = HERE / "results" / "shared_replay_lunarlander.json"
 PICTURE = FILE.with_suffix(".png")
 NINE = 9
 RATES, GAMMAS = (1e-4, 3e-4, 1e-3), (0.98, 0.99, 0.995)
-SMOOTH = 10  # rows of the curve: about as many episodes
 
 
 class NoTerminals(gymnasium.Wrapper[Any, Any, Any, Any]):
@@ -171,7 +172,8 @@ def train_one(told: dict[str, Any]) -> dict[str, Any]:
             there = ~np.isnan(metrics[name])
             own = metrics["steps"][there] / cell.agents
             curves.append([own.astype(int).tolist(), metrics[name][there].round(1).tolist()])
-        greedy = [float(run.evaluate(20, which)) for which in (range(cell.agents) if cell.agents > 1 else ["final"])]
+        which = range(cell.agents) if cell.agents > 1 else ["final"]
+        greedy = [float(run.evaluate(20, one)) for one in which] if told.get("greedy", True) else []
         seconds = float(np.nanmax(metrics["seconds"]))
     return {"curves": curves, "greedy": greedy, "seconds": seconds}
 
@@ -232,10 +234,8 @@ class _Watch:
 
 
 def smooth(curve: list[list[float]], grid: np.ndarray) -> np.ndarray:
-    """The curve at the steps of a grid: the mean of the last rows before each."""
-    at, values = np.array(curve[0]), np.array(curve[1])
-    means = np.array([values[max(0, i + 1 - SMOOTH) : i + 1].mean() for i in range(len(values))])
-    return np.interp(grid, at, means)
+    """The curve at the steps of a grid. Each of its rows is the mean of the episodes that ended in 2,400 own steps."""
+    return np.interp(grid, np.array(curve[0]), np.array(curve[1]))
 
 
 def figures(curves: list[np.ndarray]) -> dict[str, float]:
@@ -264,18 +264,21 @@ def summary(results: dict[str, Any], steps: int) -> tuple[list[list[str]], dict[
         if not runs:
             continue
         agents = {key: [smooth(curve, grid) for curve in run["curves"]] for key, run in runs.items()}
-        greedy = statistics.mean(statistics.mean(run["greedy"]) for run in runs.values())
+        first = [run for key, run in runs.items() if key.endswith(".0")]  # one of each seed
+        greedy, all_greedy = (
+            statistics.mean(statistics.mean(run["greedy"]) for run in of) for of in (first, runs.values())
+        )
         if name == "single":
             seeds = sorted({key.split(".")[0] for key in runs})
             groups = [[agents[key][0] for key in agents if key.split(".")[0] == seed] for seed in seeds]
             one = [group[:1] for group in groups]  # one agent of each seed, as one would run it alone
             lines.append(line(name, one, groups, greedy, best=False))
-            lines.append(line(f"{NINE} of them, apart", groups, groups, greedy, best=True))
+            lines.append(line(f"{NINE} of them, apart", groups, groups, all_greedy, best=True))
             bands[name] = (grid, np.array([group[0] for group in one]))
             bands[APART] = (grid, np.array([np.mean(group, axis=0) for group in groups]))
         else:
             groups = list(agents.values())
-            lines.append(line(name, groups, groups, greedy, best=CELLS[name].agents > 1))
+            lines.append(line(name, groups, groups, greedy, best=CELLS[name].agents == NINE))
             bands[name] = (grid, np.array([np.mean(group, axis=0) for group in groups]))
     return lines, bands
 
@@ -316,7 +319,7 @@ HEAD = [
     "(best − final) / best",
     "drop",
     "an agent's drop",
-    "area of the best agent",
+    "area of the best of nine",
     "greedy",
 ]
 PANELS = [
@@ -353,9 +356,9 @@ def draw(bands: dict[str, Any], results: dict[str, Any]) -> None:
         for side in ("top", "right"):
             axes.spines[side].set_visible(False)
     for axes in panels[:, 0]:
-        axes.set_ylabel("episode return, mean of 10, of the mean agent")
+        axes.set_ylabel("episode return of the mean agent")
     where = _report.described(results["machine"])
-    told = textwrap.fill(f"band: least and most of the seeds; {where}", 190)
+    told = textwrap.fill(f"rows of 2,400 own steps; band: least and most of the seeds; {where}", 190)
     figure.text(0.01, 0.01, told, fontsize=7, color="#666666")
     figure.tight_layout(rect=(0, 0.04, 1, 1))
     figure.savefig(PICTURE, dpi=110)
@@ -368,7 +371,7 @@ def draw(bands: dict[str, Any], results: dict[str, Any]) -> None:
 def speed(steps: int, layers: int, rounds: int, many: int = NINE) -> dict[str, Any]:
     """One agent, nine (or so many) independent ones at once, and as many that share, in turn."""
     found: dict[str, list[dict[str, float]]] = {"one": [], "independent": [], "shared": []}
-    tell = {"layers": layers, "steps": steps}
+    tell = {"layers": layers, "steps": steps, "greedy": False}
     for seed in range(rounds):
         alone = {**tell, "cell": asdict(CELLS["single"])}
         found["one"].append(in_a_process({**alone, "seed": seed}))
@@ -381,12 +384,13 @@ def speed(steps: int, layers: int, rounds: int, many: int = NINE) -> dict[str, A
         found["shared"].append(in_a_process({**tell, "cell": asdict(shared), "seed": seed}))
     keys = ("seconds", "wall", "cpu", "pss")
     kept = {name: [{key: run[key] for key in keys} for run in runs] for name, runs in found.items()}
-    return {"steps": steps, "agents": many, "runs": kept}
+    cores = len(os.sched_getaffinity(0))
+    return {"steps": steps, "agents": many, "cores": cores, "machine": _report.machine(), "runs": kept}
 
 
 def told_of_speed(found: dict[str, Any]) -> str:
     """Its table, and the two ratios."""
-    runs, steps, many, cores = found["runs"], found["steps"], found["agents"], len(os.sched_getaffinity(0))
+    runs, steps, many, cores = found["runs"], found["steps"], found["agents"], found["cores"]
     lines = []
     for name, label, agents in (
         ("one", "one agent", 1),
@@ -429,7 +433,9 @@ def main() -> None:
 
     def keep() -> None:
         kept[key] = results
-        FILE.write_text(json.dumps(kept) + "\n")
+        beside = FILE.with_suffix(".new")
+        beside.write_text(json.dumps(kept) + "\n")
+        beside.replace(FILE)
 
     results.setdefault("machine", _report.machine())
     for name in CELLS:
