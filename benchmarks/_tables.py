@@ -21,7 +21,7 @@ HERE = Path(__file__).parent
 PAGES = [HERE.parent / "README.md", HERE / "README.md"]
 CONTESTS = ["calls", "arrays", "spawn", "vector_step", "replay_actor", "sampling", "training", "served"]
 PRICE = ["sync pinned", "pipelined", "tells", "10 MB", "eight", "cold", "optimiser", "step"]
-WHOLE = ["fragments", "env_cost", "scaling_model"]
+WHOLE = ["replay", "fragments", "env_cost", "scaling_model"]
 """Those that keep their table as it was printed."""
 BLOCK = re.compile(r"(<!-- table (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 

@@ -275,12 +275,18 @@ def main() -> None:
         way: _report.medians([{c: mine[c] / its[c] for c in its} for mine, its in zip(ours, them, strict=True)])
         for way, them in rounds.items()
     }
-    what = f"Calls (adds: rows) per second of processor time; medians of {chosen.rounds} interleaved rounds"
-    title = f"{what}; {_report.described(where)}"
-    print(_report.table(title, ["", *CELLS], shown(medians, "{:,.0f}")))
-    print("\n" + _report.table("actorrl over each, by round", ["", *CELLS], shown(ratios, "{:.2f}")))
+    what = f"calls (adds: rows) per second of processor time; medians of {chosen.rounds} interleaved rounds"
     results = {"machine": where, "capacity": capacity, "rounds": rounds, "median": medians, "ratio": ratios}
+    results |= {"how": what, "table": table_of(medians, ratios)}
+    print(f"{what}; {_report.described(where)}\n{results['table']}")
     _report.save(chosen.out, "replay", results, lambda figure: draw(figure, medians))
+
+
+def table_of(medians: dict[str, dict[str, float]], ratios: dict[str, dict[str, float]]) -> str:
+    """The rates, and ours over each."""
+    rates = _report.table("", ["", *CELLS], shown(medians, "{:,.0f}"))
+    others = {way: mine for way, mine in ratios.items() if way != "actorrl"}
+    return f"{rates}\n{_report.table('', ['actorrl over', *CELLS], shown(others, '{:.2f}'))}"
 
 
 def shown(numbers: dict[str, dict[str, float]], form: str) -> list[list[str]]:
