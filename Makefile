@@ -8,7 +8,7 @@ BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check install -qq -c constraints.txt
 SETUP = setup.cfg pyproject.toml constraints.txt
 
-.PHONY: help train test ray ray-smoke chaos lint types notebooks notebooks-save bench-smoke bench clean
+.PHONY: help train test ray ray-smoke chaos lint types notebooks notebooks-save pictures bench-smoke bench clean
 
 help:
 	@echo "make train        learn CartPole with 4 environment actors, about two minutes (STEPS=2000 for a taste)"
@@ -18,6 +18,7 @@ help:
 	@echo "make lint         ruff, format and rules"
 	@echo "make types        mypy; strict on the runtime"
 	@echo "make notebooks    execute the notebooks (notebooks-save keeps their outputs)"
+	@echo "make pictures     train and draw the pictures of docs/watching.md; needs chromium, some minutes"
 	@echo "make bench-smoke  each benchmark once, short; make bench for the real thing"
 
 train: $(VENV)/.ready
@@ -47,6 +48,9 @@ notebooks: $(VENV)/.ready-dev
 
 notebooks-save: $(VENV)/.ready-dev
 	$(BIN)/jupyter execute --timeout=300 --inplace notebooks/*.ipynb
+
+pictures: $(VENV)/.ready
+	$(BIN)/python docs/pictures.py $(ARGS)
 
 bench-smoke: $(VENV)/.ready
 	set -e; for script in benchmarks/[!_]*.py; do $(BIN)/python $$script --quick; done

@@ -8,9 +8,10 @@ from pathlib import Path
 import yaml
 
 from actorrl.cli.parser import Parser, parsed
-from actorrl.training.experiment import KEYS, read_overrides
+from actorrl.training.experiment import KEYS, read, read_overrides
 from actorrl.training.presets import find
 from actorrl.training.search_space import find_space
+from actorrl.training.tuning import require_optuna
 from actorrl.training.tuning import tune as study
 from actorrl.training.tuning_results import Tuning
 
@@ -39,6 +40,8 @@ def parser() -> Parser:
 def tune(arguments: list[str]) -> int:
     """Run trials until there are enough; the exit code."""
     given, others = parsed(parser(), arguments)
+    require_optuna()
+    read(given.preset, others)  # what does not fit is refused with the line of the file
     tree, name = find(given.preset)
     search = find_space(tree, name, given.search)
     tree = read_overrides({key: value for key, value in tree.items() if key != "search"}, others)

@@ -5,11 +5,12 @@ It holds the trained agent, the metrics and the checkpoints, and can act, be eva
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete
 
 from actorrl.rl.adapters import StepAgent
 from actorrl.rl.seeding import agent_seed
@@ -24,6 +25,8 @@ from actorrl.training.roles import Recipe, Snapshot
 from actorrl.training.run_directory import CHECKPOINTS, Metrics, RunDirectory
 
 Array = np.ndarray
+SHAPED = (Box, Discrete, MultiBinary, MultiDiscrete)
+"""Spaces whose observations are known by their shape."""
 
 
 class Run:
@@ -80,11 +83,13 @@ class Run:
 
         An observation has the shape the environment gives; a batch is a sequence of these. Greedy unless `explore`
         (a bare agent without `greedy_action` always explores).
+
+        Raises:
+            ValueError: it is neither.
         """
-        space = self._recipe.observation_space
-        if Encoder(space).is_one(observation):
+        if Encoder(self._recipe.observation_space).is_one(observation):
             return self._actions([observation], explore)[0]
-        actions = self._actions(list(observation), explore)
+        actions = self._actions(self._batch(observation), explore)
         return actions if self._recipe.bare else np.array(actions)
 
     def explain(self, observation: Any, which: str | int | None = None, action_mask: Any = None) -> dict[str, Any]:
@@ -110,6 +115,18 @@ class Run:
             action = greedy(observation) if greedy else agent.get_action(observation, self.steps_of(self._last))
             told = {"action": action, **told}
         return {**told, "action": as_action(space, told["action"])}
+
+    def _batch(self, observations: Any) -> list[Any]:
+        """The observations of a batch. ValueError where they are none of the space."""
+        space, batch = self._recipe.observation_space, []
+        if isinstance(observations, Iterable) and not isinstance(observations, (str, Mapping)):
+            batch = list(observations)
+        shaped = isinstance(space, SHAPED)
+        if not batch or (shaped and not all(map(Encoder(space).is_one, batch))):
+            shape = np.shape(np.asarray(observations, object))
+            found = f"an array of shape {shape}" if shape else f"{observations!r:.60}"
+            raise ValueError(f"act takes one observation of {space}, or a batch of them; found {found}")
+        return batch
 
     def _actions(self, observations: list[Any], explore: bool) -> list[Any]:
         agent, space = self.agent, self._recipe.action_space

@@ -54,10 +54,10 @@ def _begun(recipe: Recipe, state: dict[str, Any], source: str | Path) -> Recipe:
     for name in sorted({*filter(is_weight, own), *weights}):
         shapes = [np.shape(one[name]) if name in one else None for one in (own, weights)]
         if shapes[0] != shapes[1]:
-            what = " and ".join("nothing of that name" if shape is None else str(shape) for shape in shapes)
+            mine, theirs = ("is not there" if shape is None else f"has the shape {shape}" for shape in shapes)
             raise ValueError(
-                f"--from {source}: the weights there are those of another network or algorithm; of {name} this run "
-                f"has, and that one: {what}. The agent must be the same, but for its schedules"
+                f"--from {source}: the weights there are those of another network or algorithm: in this run {name} "
+                f"{mine}, in that one it {theirs}. The agent must be the same, but for its schedules"
             )
     return dataclasses.replace(recipe, weights=weights)
 

@@ -106,6 +106,17 @@ def test_an_environment_that_cannot_be_is_refused_with_its_line(env, said):
     assert not Path("out").exists()
 
 
+def test_who_names_a_file_without_its_end_or_a_run_is_told_what_to_do():
+    Path("mine.yaml").write_text(FILE)
+    (Path("lake") / "checkpoints").mkdir(parents=True)
+    Path("lake/config.yaml").write_text(FILE)
+
+    with pytest.raises(ValueError, match=r"there is no preset 'mine'; did you mean the file mine.yaml\?"):
+        read("mine")
+    with pytest.raises(ValueError, match=r"but a run of that name: go on .*, actorrl resume lake, or .*lake/config"):
+        read("lake")
+
+
 def test_what_an_option_says_is_not_blamed_on_the_file():
     Path("mine.yaml").write_text(FILE)
 
@@ -216,7 +227,8 @@ def test_from_begins_with_weights_and_nothing_else(agent, env):
 def test_from_refuses_another_network_and_a_run_begins_again_from_the_same_weights(capfd):
     train(DQNConfig(hidden_sizes=(8,)), "CartPole-v1", steps=20, run_dir="first")
 
-    with pytest.raises(ValueError, match="those of another network or algorithm"):
+    said = r"another network or algorithm: in this run \S+ has the shape .*9.*, in that one it has the shape .*8"
+    with pytest.raises(ValueError, match=said):
         prepare(Experiment.of(DQNConfig(hidden_sizes=(9,)), env="CartPole-v1", steps=20), "second", source="first")
     assert not Path("second").exists()
     again = ["--agent.hidden_sizes", "[8]", "--arrangement", "none", "--steps", "20", "--run-dir", "second"]

@@ -43,6 +43,12 @@ def test_act_takes_one_observation_or_a_batch(run):
     assert run.act(observations[:1]).shape == (1,)
 
 
+@pytest.mark.parametrize("wrong", [np.zeros(5), np.zeros((2, 5)), np.zeros((0, 4)), "left", 3, []])
+def test_act_refuses_what_is_no_observation_rather_than_answer_for_each_number_of_it(run, wrong):
+    with pytest.raises(ValueError, match=r"act takes one observation of Box.*\(4,\).*, or a batch of them; found"):
+        run.act(wrong)
+
+
 def test_act_explores_if_asked(run):
     observation = np.zeros(4, np.float32)
 

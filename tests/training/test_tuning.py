@@ -195,12 +195,15 @@ def test_the_picture_has_a_panel_per_setting():
         (["cartpole", "--trials", "0"], "trials must be at least 1"),
         (["cartpole", "--jobs", "0"], "jobs must be at least 1"),
         (["cartpole", "--agent.gama", "1"], "did you mean 'agent.gamma'"),
+        (["mine.yaml"], "mine.yaml, line 2: agent.gama is not known"),
         (["cartpole", "--env", "CartPoule-v1"], "CartPoule-v1"),
         (["cartpole", "--search", "nothing.yaml"], "there is no file nothing.yaml"),
         (["cartpole", "--trails", "5"], "trails is not known"),
     ],
 )
 def test_misuse_of_tune_is_one_clear_line_and_nothing_is_made(arguments, said, capfd):
+    Path("mine.yaml").write_text("env: CartPole-v1\nagent: {name: dqn, gama: 1}\nsteps: 100\n")
+
     assert main(["tune", *arguments]) == 2
 
     out, err = capfd.readouterr()

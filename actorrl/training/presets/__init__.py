@@ -21,8 +21,17 @@ def text(name: str) -> str:
     """The file of a preset. ValueError if there is none of that name."""
     found = name.replace("_", "-")
     if found not in names():
-        raise ValueError(f"there is no preset {name!r}{did_you_mean(found, names())}")
+        raise ValueError(f"there is no preset {name!r}{_meant(name) or did_you_mean(found, names())}")
     return (FOLDER / f"{found}.yaml").read_text()
+
+
+def _meant(name: str) -> str:
+    """What somebody wants who names a file without its end, or a run; '' for anything else."""
+    if Path(f"{name}.yaml").is_file():
+        return f"; did you mean the file {name}.yaml?"
+    if (Path(name) / "config.yaml").is_file():
+        return f", but a run of that name: go on with it, actorrl resume {name}, or do it again, {name}/config.yaml"
+    return ""
 
 
 def read(name: str | Path) -> tuple[str, str]:
