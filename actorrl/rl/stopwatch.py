@@ -4,8 +4,8 @@
     role  │ ▓▓ slices slices ▓▓ slices slices ▓▓ ...        ▓▓ phases are timed; otherwise only how long a slice takes
 
 Asking the time costs as much as choosing an action in a table, so phases are timed in slices that begin in the first
-eighth of every 0.8 s only, and in one that comes after 0.8 s without. These windows are the same for every process, so
-that what roles did in one can be laid beside each other.
+eighth of every 0.8 s only, and in one that comes after 0.8 s without any. These windows are the same for every process,
+so that what roles did in one can be laid beside each other.
 """
 
 from __future__ import annotations
@@ -58,7 +58,8 @@ class Stopwatch:
         self.on = False
         """Whether to call `mark`."""
         self._window = -1  # the number of the last one
-        self._latest = float("-inf")  # when a timed slice ended
+        self._latest = float("-inf")  # when a timed slice ended in which something was done
+        self._marked = False
         self._start: float | None = None
         self._began = self._last = self._end = 0.0
         self._running = False
@@ -79,7 +80,7 @@ class Stopwatch:
         if self._start is None:
             self._start = now
         self._began = self._last = now
-        self._running = True
+        self._running, self._marked = True, False
 
     def mark(self, phase: str) -> None:
         """What was done since the last mark, or since the beginning, was this. Where time counts ask first if `on`."""
@@ -87,6 +88,7 @@ class Stopwatch:
             return
         now = self._clock()
         last, self._last = self._last, now
+        self._marked = True
         phases = self._phases
         phases[phase] = phases.get(phase, 0.0) + now - last
         if len(self._spans) < SPANS:
@@ -102,7 +104,8 @@ class Stopwatch:
         now = self._clock()
         if self.on:
             self._timed += now - self._began
-            self._latest = now
+            if self._marked:  # a run that is over in half a second has its phases timed too
+                self._latest = now
         self._busy += now - self._began
         self._end = self._began = now
 

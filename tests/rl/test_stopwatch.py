@@ -49,6 +49,20 @@ def test_time_is_booked_by_phase_and_between_slices_a_role_is_idle():
     assert watch.take() is None
 
 
+def test_a_first_slice_in_which_nothing_is_done_leaves_the_phases_of_the_next_to_be_timed():
+    clock = Wound(WINDOW + 0.1)
+    watch = Stopwatch("agent", clock)
+
+    a_slice(watch, clock)
+    clock.now += 0.01
+    a_slice(watch, clock, update=0.02)
+    clock.now += 0.01
+    a_slice(watch, clock, update=0.04)
+
+    times = watch.take()
+    assert times is not None and times.phases == pytest.approx({"update": 0.02})
+
+
 def test_outside_the_window_only_slices_are_timed():
     clock = Wound()
     watch = Stopwatch("agent", clock)
