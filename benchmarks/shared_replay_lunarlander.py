@@ -340,8 +340,13 @@ def draw(bands: dict[str, Any], results: dict[str, Any]) -> None:
     import matplotlib.pyplot as plt
 
     colours = {name: f"C{i % 10}" for i, name in enumerate(CELLS)} | {"single": "#444444"}
-    figure, panels = plt.subplots(2, 3, figsize=(15, 8.4), sharey=True)
-    for axes, (title, names) in zip(panels.flat, PANELS, strict=True):
+    shown = PANELS[:1] + [(title, names) for title, names in PANELS[1:] if {*names} & {*bands} - {*PANELS[0][1]}]
+    rows = -(-len(shown) // 3)
+    size = (15, 0.5 + 4.0 * rows)
+    figure, panels = plt.subplots(rows, min(3, len(shown)), figsize=size, sharey=True, squeeze=False)
+    for empty in panels.flat[len(shown) :]:
+        empty.set_axis_off()
+    for axes, (title, names) in zip(panels.flat, shown, strict=False):
         for name in names:
             if name in bands:
                 grid, curves = bands[name]
