@@ -45,7 +45,7 @@ def name_of(thing: Any) -> str | None:
 
 
 def or_yours(name: str, known: Iterable[str]) -> str:
-    """The same, where one of the user's own would do too."""
+    """The end of a sentence that refuses `name` as `did_you_mean` does, where one of the user's own would do too."""
     near = did_you_mean(name, known)
     return f"{near}{'' if near.endswith('?') else '.'} (One of your own is named module:Class)"
 

@@ -3,8 +3,8 @@
     Explorer ── send ──► environment.step(...)      in the agent's thread
     Watch    ── how long has that been? ──► too long: the process ends with the code LATE
 
-Wired by `shared_replay.py` where `together=True`. A call costs nothing, an actor's in the same process 80 µs for two
-changes of thread. What cannot be had is a restart: an environment that crashes or hangs ends its agent.
+Wired by `shared_replay.py` where `together=True`. A call is a plain one, where an actor's in the same process is
+two changes of thread. What cannot be had is a restart: an environment that crashes or hangs ends its agent.
 """
 
 from __future__ import annotations

@@ -125,7 +125,7 @@ def test_ctrl_c_leaves_a_study_that_goes_on_and_no_process(tmp_path: Path):
     os.killpg(process.pid, signal.SIGINT)
     said = process.stderr.read()
 
-    assert process.wait(30) == 130
+    assert process.wait(30) == 130, said
     assert "interrupted; the same command goes on" in said and "Traceback" not in said
     study = tuning.study_of("slow.yaml", None, None, 0, "study")
     assert Judge(str(study.journal), study.space, 0, 10).begin().lost >= 1
