@@ -447,7 +447,7 @@ def main() -> None:
         if name in given.only:
             run_cell(name, given, results.setdefault(name, {}), keep)
     if "speed" in given.only and "speed" not in results:
-        results["speed"] = speed(6_000, given.layers, 3)
+        results["speed"] = speed(12_000, given.layers, 5)
         keep()
     lines, bands = summary(results, given.steps)
     print(_report.table(key, HEAD, lines))

@@ -93,6 +93,11 @@ class ReplayTable:
     def __len__(self) -> int:
         return min(self.inserted, self.capacity)
 
+    @property
+    def draws_alike(self) -> bool:
+        """Whether every row has the same chance whatever was sampled before: then batches may be drawn early."""
+        return self.limiter is None and isinstance(self._sampler, Uniform)
+
     def shared_by(self, learners: int) -> None:
         """So many learners will sample: what goes by the count of batches goes by those of all."""
         if isinstance(self._sampler, Prioritized):

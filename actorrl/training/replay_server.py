@@ -1,10 +1,10 @@
 """One replay table for many agents: an actor that owns it, and each agent's own end, which is a `Table` too.
 
-    agent j: window ── rows ──► RemoteTable ══ chunks of bytes ══► ReplayServer ── ReplayTable
-             learner ◄─ batch ─ (one ahead) ◄═ a batch's bytes ════╝
+    agent j: window ── rows ──► RemoteTable ══ rows, and "some batches" ══► ReplayServer ── ReplayTable
+             learner ◄─ batch ─ (one ahead) ◄══════ their bytes ═══════════╝
 
-Rows travel as the bytes of their records: the layout is told once. What an agent has added is there when it next
-samples, whatever the clock does, so one agent draws the same batches on every engine.
+Rows travel as the bytes of their records: the layout is told once. What an agent has added is there when batches are
+next drawn for it, whatever the clock does, so one agent draws the same batches on every engine.
 """
 
 from __future__ import annotations
@@ -21,7 +21,12 @@ from actorrl.rl.tables import ReplayTable, as_rows
 __all__ = ["CHUNK", "RemoteTable", "ReplayServer"]
 
 CHUNK = 32
-"""Rows that leave together, where no batch is asked for before."""
+"""Rows that leave together, where a limiter lets them in."""
+WAITING = 64
+"""Rows that leave by themselves, where no batch is asked for before."""
+AT_ONCE = 256
+"""Rows of the batches that come in one message: nine agents with a message per batch spend a tenth of their time on
+messages. So a batch may be older by the few updates before it, which is little beside a buffer."""
 PAUSE = 0.002
 """Seconds between two questions to a limiter that said no."""
 _BYTE = np.dtype(np.uint8)
@@ -64,11 +69,14 @@ class ReplayServer:
         """An agent will not sample any more: nobody waits for it."""
         self._drawn.pop(agent, None)
 
-    def sample(self, n: int, agent: int = 0) -> Array | None:
+    def sample(self, n: int, agent: int = 0, data: Array | None = None) -> Array | None:
         """n rows as bytes, with their ids and weights behind them where the sampler has such; None for "not yet".
 
-        Where a limiter says how many may be sampled, no agent gets more than a batch ahead of the others.
+        Rows that come along, as of `add`, are added first; only where there is no limiter to refuse them. Where one
+        says how many may be sampled, no agent gets more than a batch ahead of the others.
         """
+        if data is not None:
+            self.add(data)
         mine = self._drawn.get(agent, 0)
         if self._table.limiter is not None and self._drawn and mine > sum(self._drawn.values()) / len(self._drawn) + n:
             return None
@@ -112,6 +120,8 @@ class RemoteTable:
         gamma: put in place of the discount that the row's own agent used, where rows are of single steps; None where
             all discount alike.
         adds: whether this agent adds rows itself, rather than others for it.
+        at_once: how many rows of batches may come in one message. One batch where 0, and wherever a limiter counts
+            them or priorities would be old.
     """
 
     def __init__(
@@ -123,6 +133,7 @@ class RemoteTable:
         agent: int = 0,
         gamma: float | None = None,
         adds: bool = True,
+        at_once: int = 0,
     ) -> None:
         self._adds = adds
         self._server: Any = server
@@ -131,7 +142,10 @@ class RemoteTable:
         self._layout: np.dtype | None = None
         self._rows: list[Array] = []
         self._count = 0
-        self._asked: tuple[int, Future[Any]] | None = None  # the batch that is on its way
+        self._at_once = 0 if paced or prioritized else at_once
+        self._ready: list[Array] = []  # batches that have come, the last is the next
+        self._asked: Future[Any] | None = None  # those that are on their way
+        self._size = 0  # rows of each of them
         self._adding: tuple[Array, Future[Any]] | None = None  # what a limiter has not let in yet
 
     # -- rows --------------------------------------------------------------------------------------
@@ -144,7 +158,7 @@ class RemoteTable:
             fetch(self._server.join(rows.dtype, self._agent))
         self._rows.append(rows)
         self._count += len(rows)
-        if self._count >= CHUNK:
+        if self._count >= (CHUNK if self.paced else WAITING):
             self._send()
 
     def _send(self) -> None:
@@ -190,30 +204,51 @@ class RemoteTable:
     # -- batches -----------------------------------------------------------------------------------
 
     def sample(self, n: int) -> Sample | None:
-        """The batch that was asked for when the last one was taken; and the next one is asked for.
+        """The next of the batches that have been asked for; when the last is taken, more are asked for.
 
         None before any rows have been added, and for one that adds itself before its own have.
         """
         if self._layout is None and (self._adds or not self._told()):
             return None
-        self._send()
-        asked = self._asked
-        if asked is None or asked[0] != n:
-            asked = n, self._server.sample(n, self._agent)
-        data = fetch(asked[1])
-        self._asked = (n, self._server.sample(n, self._agent)) if data is not None else None
-        return None if data is None else self._batch(data)
+        if self.paced:
+            self._send()
+        if n != self._size:
+            self._ready, self._asked, self._size = [], None, n
+        if not self._ready:
+            asked, self._asked = self._asked or self._ask(), None
+            data = fetch(asked)
+            if data is None:
+                return None
+            size = n * self._row_size
+            self._ready = [data[at : at + size] for at in range(0, len(data), size)][::-1]
+        batch = self._batch(self._ready.pop())
+        if not self._ready:
+            self._asked = self._ask()
+        return batch
+
+    def _ask(self) -> Future[Any]:
+        """Ask for batches. Rows that wait go along: a message less than if they went before."""
+        n = max(self._at_once // self._size, 1) * self._size
+        if self.paced or not self._count:
+            return self._server.sample(n, self._agent)
+        return self._server.sample(n, self._agent, _bytes(self._taken(self._count)))
 
     def forget(self) -> None:
-        """Give up the batch that is on its way: the next is asked for when it is needed."""
+        """Give up the batches that are on their way or wait: the next are asked for when one is needed."""
         if self._asked is not None:
-            fetch(self._asked[1])
-            self._asked = None
+            fetch(self._asked)
+        self._ready, self._asked = [], None
+
+    @property
+    def _row_size(self) -> int:
+        """Bytes of a message by row."""
+        assert self._layout is not None
+        return self._layout.itemsize + (_ID.itemsize + _WEIGHT.itemsize if self._prioritized else 0)
 
     def _batch(self, data: Array) -> Sample:
         layout = self._layout
         assert layout is not None
-        n = len(data) // (layout.itemsize + (_ID.itemsize + _WEIGHT.itemsize if self._prioritized else 0))
+        n = len(data) // self._row_size
         rows = np.ndarray(n, layout, data)
         batch = {name: rows[name] for name in layout.names or ()}
         if self._gamma is not None:

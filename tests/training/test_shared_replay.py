@@ -29,7 +29,7 @@ from actorrl.rl.tables import ReplayTable
 from actorrl.rl.windows import Step, row_layout
 from actorrl.training.experiment import Experiment
 from actorrl.training.merging import Merger
-from actorrl.training.replay_server import CHUNK, RemoteTable, ReplayServer
+from actorrl.training.replay_server import AT_ONCE, CHUNK, WAITING, RemoteTable, ReplayServer
 from actorrl.training.roles import Row
 from actorrl.training.shared_replay import shared_table
 
@@ -61,7 +61,7 @@ def engine(request: pytest.FixtureRequest) -> Any:
 
 def test_what_is_added_is_what_is_sampled(engine: str):
     remote = RemoteTable(startat(None, ReplayServer, table()))
-    remote.add(rows(*range(CHUNK + 5)))
+    remote.add(rows(*range(WAITING + 5)))
     seen: Counter[int] = Counter()
     for _ in range(40):
         sample = remote.sample(64)
@@ -73,7 +73,7 @@ def test_what_is_added_is_what_is_sampled(engine: str):
         np.testing.assert_array_equal(batch["action"], batch["reward"] % 7)
         seen.update(batch["reward"].tolist())
 
-    assert sorted(seen) == list(range(CHUNK + 5)), "rows that had not filled a chunk are there too"
+    assert sorted(seen) == list(range(WAITING + 5)), "rows that had not filled a chunk are there too"
 
 
 def test_two_ends_add_to_one_table_and_sample_what_the_other_added(engine: str):
@@ -103,6 +103,39 @@ def test_the_batches_are_those_of_the_plain_table():
                 got = remote.sample(8)
                 assert got is not None and sample is not None
                 np.testing.assert_array_equal(got.batch["reward"], sample.batch["reward"])
+
+
+def test_batches_that_come_together_are_those_of_one_draw(engine: str):
+    server = startat(None, ReplayServer, table())
+    remote, plain = RemoteTable(server, at_once=AT_ONCE), table()
+    remote.add(rows(*range(10)))
+    plain.add(rows(*range(10)))
+    together = 3
+    size = AT_ONCE // together  # not a divisor: as many whole batches as fit
+    drawn = plain.sample(together * size)
+    assert drawn is not None
+    for i in range(together):
+        got = remote.sample(size)
+        assert got is not None
+        np.testing.assert_array_equal(got.batch["reward"], drawn.batch["reward"][i * size : (i + 1) * size])
+
+    remote.add(rows(*range(10, 15)))
+    assert fetch(server.counts())["inserted"] == 10, "rows wait for the next question"
+    for _ in range(together):
+        remote.sample(size)
+    assert fetch(server.counts())["inserted"] == 15, "they went along with it"
+    one = remote.sample(size + 1)
+    assert one is not None and len(one.batch["reward"]) == size + 1, "another size is asked for anew"
+    remote.forget()
+    assert remote.sample(size + 1) is not None
+
+
+def test_a_batch_larger_than_what_comes_together_comes_alone(engine: str):
+    remote = RemoteTable(startat(None, ReplayServer, table()), at_once=AT_ONCE)
+    remote.add(rows(*range(10)))
+    for _ in range(3):
+        sample = remote.sample(AT_ONCE + 50)
+        assert sample is not None and len(sample.batch["reward"]) == AT_ONCE + 50
 
 
 def test_priorities_come_back_by_their_ids(engine: str):
