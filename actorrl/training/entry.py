@@ -253,6 +253,8 @@ def _announce(progress: ProgressLine, prepared: Prepared) -> None:
         many = f" {arrangement.mode}, {arrangement.explorers} explorers" if isinstance(arrangement, Dataflow) else many
         name = type(arrangement).__name__
         placed = f"{name}{many}, {arrangement.environments} environments, engine {experiment.engine}"
+    elif experiment.engine == "ray":
+        placed = "one process (engine ray has no actors to place without an arrangement: --arrangement central)"
     kinds = dict.fromkeys(type(recipe.agent).__name__.removesuffix("Config") for recipe in prepared.recipes)
     agent, env = " and ".join(kinds), prepared.source.name
     progress.say(f"{agent} on {env} · {placed} · {experiment.steps:,} steps · seed {experiment.seed}", "bold")

@@ -127,6 +127,12 @@ def test_runs_are_named_after_what_was_trained_and_the_time(capfd):
     assert f"run directory {runs[0].directory}" in capfd.readouterr().err
 
 
+def test_ray_without_an_arrangement_is_said_to_place_nothing(capfd):
+    train(QLearningConfig(), "FrozenLake-v1", engine="ray", steps=20)
+
+    assert "one process (engine ray has no actors to place" in "".join(capfd.readouterr())
+
+
 def test_an_error_of_the_environment_ends_the_run_and_names_it():
     with pytest.raises(KeyError, match="locked"):
         train(Recorder(Failing.action_space), Failing, steps=100)
