@@ -377,6 +377,7 @@ def speed(steps: int, layers: int, rounds: int, many: int = NINE) -> dict[str, A
     """One agent, nine (or so many) independent ones at once, and as many that share, in turn."""
     found: dict[str, list[dict[str, float]]] = {"one": [], "independent": [], "shared": []}
     tell = {"layers": layers, "steps": steps, "greedy": False}
+    machine = _report.machine()  # before its own load
     for seed in range(rounds):
         alone = {**tell, "cell": asdict(CELLS["single"])}
         found["one"].append(in_a_process({**alone, "seed": seed}))
@@ -390,7 +391,7 @@ def speed(steps: int, layers: int, rounds: int, many: int = NINE) -> dict[str, A
     keys = ("seconds", "wall", "cpu", "pss")
     kept = {name: [{key: run[key] for key in keys} for run in runs] for name, runs in found.items()}
     cores = len(os.sched_getaffinity(0))
-    return {"steps": steps, "agents": many, "cores": cores, "machine": _report.machine(), "runs": kept}
+    return {"steps": steps, "agents": many, "cores": cores, "machine": machine, "runs": kept}
 
 
 def told_of_speed(found: dict[str, Any]) -> str:

@@ -37,6 +37,7 @@ class ProgressLine:
         self._began = clock()
         self._shown = self._began
         self._steps, self._rate = 0, 0.0
+        self._left: float | None = None
         self._recent: list[tuple[float, int]] = [(self._began, 0)]
         self._live: Live | None = None
 
@@ -61,9 +62,12 @@ class ProgressLine:
         """A line that stays."""
         self._console.print(Text(text, style=style), soft_wrap=True)
 
-    def update(self, steps: int, values: dict[str, Any]) -> None:
-        """The state of the run: `values` are those of the newest row. Shown if it is time to."""
-        now = self._clock()
+    def update(self, steps: int, values: dict[str, Any], left: float | None = None) -> None:
+        """The state of the run: `values` are those of the newest row. Shown if it is time to.
+
+        `left` are the seconds after which it ends though its steps are not made; None where it goes on until they are.
+        """
+        now, self._left = self._clock(), left
         if not self._steps:  # the time before the first step says nothing about the others
             self._recent = []
         while len(self._recent) > 1 and now - self._recent[1][0] >= WINDOW:
@@ -89,7 +93,8 @@ class ProgressLine:
         if values.get("epsilon") is not None:
             words.append(f"ε {values['epsilon']:.2f}")
         if self._rate > 0:
-            words.append(f"{duration((self._total - self._steps) / self._rate)} left")
+            left = (self._total - self._steps) / self._rate
+            words.append(f"{duration(left if self._left is None else min(left, self._left))} left")
         return words
 
     def _line(self, values: dict[str, Any]) -> Table:

@@ -259,7 +259,7 @@ class Runner:
         if report.saved is not None and self._saver.take(number, report.saved):
             path = self._directory.checkpoint("latest")
             self._callbacks.tell("on_checkpoint", sum(self._steps), path=path)
-        self._progress.update(sum(self._steps), self._newest)
+        self._progress.update(sum(self._steps), self._newest, self._stop.left(self._elapsed()))
 
     def _count(self, report: Report, number: int) -> None:
         """Book the steps that came in, and tell of each fragment that brought some."""

@@ -27,6 +27,11 @@ class StopPlan:
             if getattr(self, name) is not None:
                 require(self, "positive", name)
 
+    def left(self, seconds: float) -> float | None:
+        """How many seconds are left after so many; None where the time is not limited."""
+        given = [most * unit for most, unit in ((self.seconds, 1.0), (self.minutes, 60.0)) if most is not None]
+        return max(0.0, min(given) - seconds) if given else None
+
     def reason(self, seconds: float, best: float) -> str | None:
         """Why to end now, in words; None to go on. `best` is the confirmed return of the best snapshot."""
         for name, unit in (("seconds", 1.0), ("minutes", 60.0)):

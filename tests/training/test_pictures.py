@@ -7,6 +7,7 @@ import numpy as np
 from actorrl.training import curve
 from actorrl.training.progress import ProgressLine, duration
 from actorrl.training.run_directory import Metrics
+from actorrl.training.stopping import StopPlan
 
 
 def test_durations_are_said_as_people_say_them():
@@ -24,6 +25,18 @@ def test_the_progress_line_says_all_it_should_now_and_then(capfd):
 
     shown = capfd.readouterr().err.strip().splitlines()
     assert shown == ["4,000/10,000 steps · 273 steps/s · 1,234 episodes · return 56.8 · ε 0.25 · 0:22 left"]
+
+
+def test_time_left_is_what_is_given_where_steps_would_take_longer(capfd):
+    now = [0.0]
+    plan = StopPlan(minutes=1, seconds=90)
+    with ProgressLine(10_000, clock=lambda: now[0]) as line:
+        for at in (1.0, 16.0, 32.0):
+            now[0] = at
+            line.update(int(100 * at), {}, plan.left(at))
+
+    assert [shown[-9:] for shown in capfd.readouterr().err.strip().splitlines()] == ["0:44 left", "0:28 left"]
+    assert (StopPlan().left(5.0), StopPlan(seconds=3).left(5.0)) == (None, 0.0)
 
 
 def test_smoothing_keeps_the_mean_of_a_line_and_the_ends():
