@@ -9,13 +9,16 @@ environment per agent, 4,000 rows of buffer per agent. The x-axis is the agent's
              no-mask-1, -9         terminal states are bootstrapped from, as the talk's code did
              capacity-9            nine agents, one buffer of 4,000 rows: no more than a single one has
              ratio-4, -9           m agents, each learning m times as often: it sees a row as often as one alone
+             often-1, often-1-large      one agent that learns nine times as often, with 4,000 and 36,000 rows:
+                                   what of ratio-9 is the learning, and not the sharing
              prioritized-1, -9     rows sampled in proportion to |TD error|^0.6
              varied-9              nine agents of three step sizes by three discounts
              shared-18             more agents than the talk had
              sac-1, sac-4          SAC on the continuous lander, as many updates, beside single and shared-4
     speed    nine agents beside nine independent ones, in turn; wall time, processor time, memory
 
-In every cell 8 rows are sampled per row added, by all agents together; in ratio-4 and -9 by each of them.
+In every cell 8 rows are sampled per row added, by all agents together; in ratio-4 and -9 by each of them, and in
+often-1 it is 72.
 
 Rows' priorities count in full (β = 1) from 10,000 own steps on, when ε has fallen.
 
@@ -86,6 +89,8 @@ CELLS = {
     "capacity-9": Cell(NINE, 4_000),
     "ratio-9": Cell(NINE, 36_000, gradient_steps=NINE),
     "ratio-4": Cell(4, 16_000, gradient_steps=4),
+    "often-1": Cell(1, 4_000, gradient_steps=NINE),
+    "often-1-large": Cell(1, 36_000, gradient_steps=NINE),
     "prioritized-1": Cell(1, 4_000, prioritized=True),
     "prioritized-9": Cell(NINE, 36_000, prioritized=True),
     "varied-9": Cell(NINE, 36_000, varied=True),
@@ -324,7 +329,7 @@ HEAD = [
 ]
 PANELS = [
     ("more agents, as many rows each", ["single", APART, "shared-2", "shared-4", "shared-9", "shared-18"]),
-    ("what is held fixed", ["single", "shared-4", "ratio-4", "shared-9", "capacity-9", "ratio-9"]),
+    ("what is held fixed", ["shared-4", "ratio-4", "shared-9", "capacity-9", "ratio-9", "often-1", "often-1-large"]),
     ("terminal states not masked", ["single", "no-mask-1", "shared-9", "no-mask-9"]),
     ("rows by their TD error", ["single", "prioritized-1", "shared-9", "prioritized-9"]),
     ("nine pairs of step size and discount", ["single", "shared-9", "varied-9"]),
@@ -339,7 +344,7 @@ def draw(bands: dict[str, Any], results: dict[str, Any]) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    colours = {name: f"C{i % 10}" for i, name in enumerate(CELLS)} | {"single": "#444444"}
+    everywhere = {"single": "#444444", APART: "#444444", "shared-4": "C2", "shared-9": "C3"}
     shown = PANELS[:1] + [(title, names) for title, names in PANELS[1:] if {*names} & {*bands} - {*PANELS[0][1]}]
     rows = -(-len(shown) // 3)
     size = (15, 0.5 + 4.0 * rows)
@@ -347,10 +352,11 @@ def draw(bands: dict[str, Any], results: dict[str, Any]) -> None:
     for empty in panels.flat[len(shown) :]:
         empty.set_axis_off()
     for axes, (title, names) in zip(panels.flat, shown, strict=False):
+        others = iter(("C0", "C1", "C4", "C5", "C6", "C8", "C9"))
         for name in names:
             if name in bands:
                 grid, curves = bands[name]
-                colour = colours.get(name, "#444444")
+                colour = everywhere.get(name) or next(others)
                 axes.plot(grid / 1000, curves.mean(0), "--" if name == APART else "-", label=name, color=colour)
                 axes.fill_between(grid / 1000, curves.min(0), curves.max(0), alpha=0.13, color=colour, linewidth=0)
         axes.set_title(title, loc="left", fontsize=11)
@@ -411,7 +417,7 @@ def told_of_speed(found: dict[str, Any]) -> str:
     efficiency = statistics.median(many * a / (used * b) for a, b in zip(one, shared, strict=True))
     head = ["", "steps/s of all", "training, s", "wall, s", "processors, s", "memory (PSS), MB"]
     return (
-        f"{_report.table('', head, lines)}\n\n"
+        f"{_report.table('', head, lines)}\n\n{_report.described(found['machine'])}.\n\n"
         f"{many} on one buffer run at {rate:.2f} of the rate of {many} independent ones\n"
         f"efficiency = {many}·T1 / ({used} cores · T{many}) = {efficiency:.2f}"
     )
