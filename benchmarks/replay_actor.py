@@ -1,6 +1,6 @@
 """The replay table as an actor: batches to one agent and to four, and rows in chunks, beside the plain object.
 
-Agents ask through a `RemoteTable`, one batch ahead, as in SharedReplay; rows are LunarLander's, of 88 bytes, in a full
+Agents ask through a `RemoteTable`, one batch ahead, as prioritised agents of SharedReplay do; rows are LunarLander's, of 88 bytes, in a full
 buffer of 100,000. The time is that of the clock, over all processes.
 """
 

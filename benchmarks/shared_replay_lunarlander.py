@@ -156,7 +156,7 @@ def train_one(told: dict[str, Any]) -> dict[str, Any]:
 
     cell, steps = Cell(**told["cell"]), told["steps"]
     m, vary = cell.agents, varied if cell.varied else None
-    # One agent alone is what its user would run: no actors, no messages. It draws the same numbers either way.
+    # One agent alone is what its user would run: no actors, no messages.
     # A day for a step: the command may be paused.
     shared = SharedReplay(m, m, step_timeout=86_400.0, vary=vary, together=True) if m > 1 else None
     experiment = Experiment(

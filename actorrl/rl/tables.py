@@ -94,6 +94,16 @@ class ReplayTable:
         return min(self.inserted, self.capacity)
 
     @property
+    def layout(self) -> Any:
+        """The dtype of a row; None before the first is added."""
+        return self._layout
+
+    @property
+    def tells_ids(self) -> bool:
+        """Whether samples carry ids, for `update_priorities`."""
+        return self._tells_ids
+
+    @property
     def draws_alike(self) -> bool:
         """Whether every row has the same chance whatever was sampled before: then batches may be drawn early."""
         return self.limiter is None and isinstance(self._sampler, Uniform)

@@ -86,8 +86,9 @@ def wired_dataflow(
         parts = recipe.build()
         server = started_table(recipe, parts)
         actors += [] if server is None else [server]
-        prioritized = bool(getattr(recipe.agent, "prioritized", False))
-        table = None if server is None else RemoteTable(server, prioritized=prioritized, agent=-1, adds=False)
+        table = None
+        if server is not None:
+            table = RemoteTable(server, tells_ids=parts.table.tells_ids, agent=-1, adds=False)  # type: ignore[attr-defined]
         told = trainer_recipe(recipe, arrangement)
         trainers = started_trainers(arrangement, told, marks, table, files, inline=inline)
         actors += trainers

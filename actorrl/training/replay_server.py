@@ -18,15 +18,17 @@ from actorrl.actor import ActorRef, Future, fetch
 from actorrl.rl.nouns import Array, Sample
 from actorrl.rl.tables import ReplayTable, as_rows
 
-__all__ = ["CHUNK", "RemoteTable", "ReplayServer"]
+__all__ = ["CHUNK", "TOGETHER", "RemoteTable", "ReplayServer"]
 
 CHUNK = 32
 """Rows that leave together, where a limiter lets them in."""
 WAITING = 64
 """Rows that leave by themselves, where no batch is asked for before."""
-AT_ONCE = 256
-"""Rows of the batches that come in one message: nine agents with a message per batch spend a tenth of their time on
-messages. So a batch may be older by the few updates before it, which is little beside a buffer."""
+TOGETHER = 4
+"""Batches that come in one message, since a message for each costs nine agents on two cores much of their rate. So a batch
+may be older by three updates, which is little beside a buffer."""
+MOST_BYTES = 1 << 17
+"""Of batches that come together: those of pictures come one by one."""
 PAUSE = 0.002
 """Seconds between two questions to a limiter that said no."""
 _BYTE = np.dtype(np.uint8)
@@ -38,7 +40,7 @@ class ReplayServer:
 
     def __init__(self, table: ReplayTable) -> None:
         self._table = table
-        self._layout: np.dtype | None = None
+        self._layout = table.layout
         self._drawn: dict[int, int] = {}
         """Rows sampled by each agent that is at work."""
 
@@ -114,35 +116,34 @@ class RemoteTable:
 
     Args:
         server: the table's actor.
-        prioritized: whether batches come with ids and weights.
+        tells_ids: whether batches come with ids and weights, as the table's sampler says.
         paced: whether a limiter says when rows go in and out; then `add` may have to wait, and `blocked()` says so.
         agent: which of the agents this is the end of.
         gamma: put in place of the discount that the row's own agent used, where rows are of single steps; None where
             all discount alike.
         adds: whether this agent adds rows itself, rather than others for it.
-        at_once: how many rows of batches may come in one message. One batch where 0, and wherever a limiter counts
-            them or priorities would be old.
+        together: how many batches may come in one message; one where `paced`, and where priorities would be old.
     """
 
     def __init__(
         self,
         server: ActorRef[ReplayServer],
         *,
-        prioritized: bool = False,
+        tells_ids: bool = False,
         paced: bool = False,
         agent: int = 0,
         gamma: float | None = None,
         adds: bool = True,
-        at_once: int = 0,
+        together: int = 1,
     ) -> None:
         self._adds = adds
         self._server: Any = server
         self._agent = agent
-        self._prioritized, self.paced, self._gamma = prioritized, paced, gamma
+        self._tells_ids, self.paced, self._gamma = tells_ids, paced, gamma
         self._layout: np.dtype | None = None
         self._rows: list[Array] = []
         self._count = 0
-        self._at_once = 0 if paced or prioritized else at_once
+        self._together = 1 if paced or tells_ids else together
         self._ready: list[Array] = []  # batches that have come, the last is the next
         self._asked: Future[Any] | None = None  # those that are on their way
         self._size = 0  # rows of each of them
@@ -228,7 +229,8 @@ class RemoteTable:
 
     def _ask(self) -> Future[Any]:
         """Ask for batches. Rows that wait go along: a message less than if they went before."""
-        n = max(self._at_once // self._size, 1) * self._size
+        size = self._size
+        n = max(1, min(self._together, MOST_BYTES // (size * self._row_size))) * size
         if self.paced or not self._count:
             return self._server.sample(n, self._agent)
         return self._server.sample(n, self._agent, _bytes(self._taken(self._count)))
@@ -243,7 +245,7 @@ class RemoteTable:
     def _row_size(self) -> int:
         """Bytes of a message by row."""
         assert self._layout is not None
-        return self._layout.itemsize + (_ID.itemsize + _WEIGHT.itemsize if self._prioritized else 0)
+        return self._layout.itemsize + (_ID.itemsize + _WEIGHT.itemsize if self._tells_ids else 0)
 
     def _batch(self, data: Array) -> Sample:
         layout = self._layout
@@ -254,7 +256,7 @@ class RemoteTable:
         if self._gamma is not None:
             batch["discount"] = np.where(batch["discount"] > 0, np.float32(self._gamma), np.float32(0))
         at = n * layout.itemsize
-        if not self._prioritized:
+        if not self._tells_ids:
             return Sample(batch)
         ids = np.frombuffer(data, _ID, n, at)
         return Sample(batch, ids, np.frombuffer(data, _WEIGHT, n, at + n * _ID.itemsize))
@@ -273,7 +275,9 @@ class RemoteTable:
         return fetch(self._server.state_dict()) if self._agent == 0 or not self._adds else {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Whoever made the table has loaded it already."""
+        """Whoever made the table has loaded it already: what is asked for is the layout of its rows."""
+        if self._told() and self._adds:
+            fetch(self._server.join(self._layout, self._agent))
 
     def update_priorities(self, ids: Array, td: Array) -> None:
         """TD errors of sampled rows, told to the table."""

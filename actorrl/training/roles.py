@@ -277,6 +277,8 @@ class AgentRole:
         while not explorer.idle:  # a lane of several environments may be asked for more steps than were left
             self._episodes += explorer.advance(explorer.chosen - explorer.steps).episodes
         explorer.begin_again()
+        if self._table is not None and not self._table.paced:  # a limiter has counted them already
+            self._table.forget()  # whoever goes on from a checkpoint has no batches on their way either
         self._next_reset = after(steps, self._every)
         return exact
 

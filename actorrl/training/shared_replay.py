@@ -26,7 +26,7 @@ from actorrl.training.arrangements import SharedReplay
 from actorrl.training.environment_source import EnvironmentSource
 from actorrl.training.near_lanes import LATE, NearLanes
 from actorrl.training.remote_lanes import RESTARTED, EnvironmentServer, RemoteLanes, close_environment
-from actorrl.training.replay_server import AT_ONCE, CHUNK, RemoteTable, ReplayServer
+from actorrl.training.replay_server import CHUNK, TOGETHER, RemoteTable, ReplayServer
 from actorrl.training.roles import AgentRole, Marks, Recipe
 
 __all__ = ["check_shared", "shared_table", "wired_agents"]
@@ -84,7 +84,8 @@ def wired_agents(
         seeds = environment_seeds(recipes[0].seed, n)
         gammas = tuple(parts.gamma for parts in agents)
         differing = gammas if len(set(gammas)) > 1 else None
-        wired = Wired(table, arrangement, os.getpid(), differing, AT_ONCE if rows.draws_alike else 0)
+        together = TOGETHER if rows.draws_alike else 1
+        wired = Wired(table, arrangement, os.getpid(), differing, rows.tells_ids, together)
         for j in range(m):
             roles.append(startat(None, shared_agent, j, recipes[j], servers[j::m], seeds[j::m], marks[j], wired))
         yield roles
@@ -150,8 +151,10 @@ class Wired(NamedTuple):
     """The process that wires."""
     gammas: tuple[float, ...] | None
     """What each agent discounts by; None where all discount alike."""
-    at_once: int
-    """Rows of batches that may come in one message."""
+    tells_ids: bool
+    """Whether batches come with ids and weights."""
+    together: int
+    """Batches that may come in one message."""
 
 
 class HomeRole(AgentRole):
@@ -173,11 +176,11 @@ def shared_agent(
     arrangement = wired.arrangement
     table = RemoteTable(
         wired.table,
-        prioritized=bool(getattr(recipe.agent, "prioritized", False)),
+        tells_ids=wired.tells_ids,
         agent=j,
         paced=arrangement.samples_per_insert is not None,
         gamma=None if wired.gammas is None else wired.gammas[j],
-        at_once=wired.at_once,
+        together=wired.together,
     )
     if not arrangement.together:
         lanes = RemoteLanes(environments, seeds, arrangement.step_timeout)

@@ -121,6 +121,8 @@ PPO = PPOConfig(n_steps=8, n_envs=2, batch_size=8, normalize_observation=True, n
         pytest.param(DQNConfig(**QUICK), "Short-v0", None, id="dqn"),
         pytest.param(RAINBOW, "Short-v0", None, id="rainbow"),
         pytest.param(RAINBOW, "Short-v0", Central(2), id="rainbow-inline"),
+        pytest.param(DQNConfig(**QUICK), "Short-v0", SharedReplay(1, 1), id="dqn-shared"),
+        pytest.param(RAINBOW, "Short-v0", SharedReplay(1, 2, together=True), id="rainbow-shared"),
         pytest.param(SAC, "Swing-v0", None, id="sac"),
         pytest.param(PPO, "Short-v0", None, id="ppo"),
         pytest.param(PPO, "Short-v0", Central(2), id="ppo-inline"),

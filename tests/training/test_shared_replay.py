@@ -29,7 +29,7 @@ from actorrl.rl.tables import ReplayTable
 from actorrl.rl.windows import Step, row_layout
 from actorrl.training.experiment import Experiment
 from actorrl.training.merging import Merger
-from actorrl.training.replay_server import AT_ONCE, CHUNK, WAITING, RemoteTable, ReplayServer
+from actorrl.training.replay_server import CHUNK, MOST_BYTES, TOGETHER, WAITING, RemoteTable, ReplayServer
 from actorrl.training.roles import Row
 from actorrl.training.shared_replay import shared_table
 
@@ -105,41 +105,83 @@ def test_the_batches_are_those_of_the_plain_table():
                 np.testing.assert_array_equal(got.batch["reward"], sample.batch["reward"])
 
 
+class Asked(ReplayServer):
+    """Remembers how many rows it was asked for, each time."""
+
+    def __init__(self, rows: ReplayTable) -> None:
+        super().__init__(rows)
+        self._sizes: list[int] = []
+
+    def sample(self, n: int, agent: int = 0, data: Any = None) -> Any:
+        self._sizes.append(n)
+        return super().sample(n, agent, data)
+
+    def sizes(self) -> list[int]:
+        return self._sizes
+
+
 def test_batches_that_come_together_are_those_of_one_draw(engine: str):
-    server = startat(None, ReplayServer, table())
-    remote, plain = RemoteTable(server, at_once=AT_ONCE), table()
+    server = startat(None, Asked, table())
+    remote, plain = RemoteTable(server, together=TOGETHER, gamma=0.9), table()
     remote.add(rows(*range(10)))
     plain.add(rows(*range(10)))
-    together = 3
-    size = AT_ONCE // together  # not a divisor: as many whole batches as fit
-    drawn = plain.sample(together * size)
+    drawn = plain.sample(TOGETHER * 7)
     assert drawn is not None
-    for i in range(together):
-        got = remote.sample(size)
+    for i in range(TOGETHER):
+        got = remote.sample(7)
         assert got is not None
-        np.testing.assert_array_equal(got.batch["reward"], drawn.batch["reward"][i * size : (i + 1) * size])
+        np.testing.assert_array_equal(got.batch["reward"], drawn.batch["reward"][i * 7 : (i + 1) * 7])
+        assert set(got.batch["discount"]) <= {0.0, np.float32(0.9)}
+    assert fetch(server.sizes()) == [TOGETHER * 7] * 2, "the next are asked for with the last of these"
 
     remote.add(rows(*range(10, 15)))
     assert fetch(server.counts())["inserted"] == 10, "rows wait for the next question"
-    for _ in range(together):
-        remote.sample(size)
+    for _ in range(TOGETHER):
+        remote.sample(7)
     assert fetch(server.counts())["inserted"] == 15, "they went along with it"
-    one = remote.sample(size + 1)
-    assert one is not None and len(one.batch["reward"]) == size + 1, "another size is asked for anew"
+    one = remote.sample(8)
+    assert one is not None and len(one.batch["reward"]) == 8, "another size is asked for anew"
+    before = len(fetch(server.sizes()))
     remote.forget()
-    assert remote.sample(size + 1) is not None
+    remote.sample(8)
+    assert len(fetch(server.sizes())) == before + 1, "nothing was left of what had come"
 
 
-def test_a_batch_larger_than_what_comes_together_comes_alone(engine: str):
-    remote = RemoteTable(startat(None, ReplayServer, table()), at_once=AT_ONCE)
+@pytest.mark.parametrize("where", [{"paced": True}, {"tells_ids": True}, {}])
+def test_batches_come_one_by_one_where_they_would_be_old_or_large(engine: str, where: dict[str, bool]):
+    sampler = Prioritized(alpha=1.0) if "tells_ids" in where else None
+    server = startat(None, Asked, table(sampler=sampler))
+    remote = RemoteTable(server, together=TOGETHER, **where)
     remote.add(rows(*range(10)))
+    remote.flush()
+    n = 7 if where else MOST_BYTES // LAYOUT.itemsize
     for _ in range(3):
-        sample = remote.sample(AT_ONCE + 50)
-        assert sample is not None and len(sample.batch["reward"]) == AT_ONCE + 50
+        assert remote.sample(n) is not None
+
+    assert set(fetch(server.sizes())) == {n}
+
+
+@pytest.mark.parametrize("leave", ["finish", "state_dict"])
+def test_rows_that_wait_are_not_lost_at_the_end_or_in_a_checkpoint(engine: str, leave: str):
+    server = startat(None, ReplayServer, table())
+    remote = RemoteTable(server, together=TOGETHER)
+    remote.add(rows(*range(5)))
+    remote.sample(2)
+    remote.add(rows(5, 6))
+    getattr(remote, leave)()
+
+    assert fetch(server.counts())["inserted"] == 7
+
+
+def test_batches_are_drawn_early_only_where_nothing_depends_on_when():
+    limited = table()
+    limited.limit(RateLimiter(10, 2.0, None, insert_size=CHUNK, sample_size=8))
+
+    assert [one.draws_alike for one in (table(), table(sampler=Prioritized()), limited)] == [True, False, False]
 
 
 def test_priorities_come_back_by_their_ids(engine: str):
-    remote = RemoteTable(startat(None, ReplayServer, table(sampler=Prioritized(alpha=1.0))), prioritized=True)
+    remote = RemoteTable(startat(None, ReplayServer, table(sampler=Prioritized(alpha=1.0))), tells_ids=True)
     remote.add(rows(*range(64)))
     for _ in range(30):
         sample = remote.sample(32)
