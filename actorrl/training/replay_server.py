@@ -25,8 +25,8 @@ CHUNK = 32
 WAITING = 64
 """Rows that leave by themselves, where no batch is asked for before."""
 TOGETHER = 4
-"""Batches that come in one message, since a message for each costs nine agents on two cores much of their rate. So a batch
-may be older by three updates, which is little beside a buffer."""
+"""Batches that come in one message, since a message for each costs nine agents on two cores much of their rate. So a
+batch may be older by three updates, which is little beside a buffer."""
 MOST_BYTES = 1 << 17
 """Of batches that come together: those of pictures come one by one."""
 PAUSE = 0.002
