@@ -1,7 +1,7 @@
 """The replay table as an actor: batches to one agent and to four, and rows in chunks, beside the plain object.
 
-Agents ask through a `RemoteTable`, one batch ahead, as prioritised agents of SharedReplay do; rows are LunarLander's, of
-88 bytes, in a full buffer of 100,000. The time is that of the clock, over all processes.
+Agents ask through a `RemoteTable`, one batch ahead, as prioritised agents of SharedReplay do; rows are LunarLander's,
+of 88 bytes, in a full buffer of 100,000. The time is that of the clock, over all processes.
 """
 
 from __future__ import annotations

@@ -86,9 +86,7 @@ def wired_dataflow(
         parts = recipe.build()
         server = started_table(recipe, parts)
         actors += [] if server is None else [server]
-        table = None
-        if server is not None:
-            table = RemoteTable(server, tells_ids=parts.table.tells_ids, agent=-1, adds=False)  # type: ignore[attr-defined]
+        table = None if server is None else asked_table(server, parts)
         told = trainer_recipe(recipe, arrangement)
         trainers = started_trainers(arrangement, told, marks, table, files, inline=inline)
         actors += trainers
@@ -128,6 +126,11 @@ def started_table(recipe: Recipe, parts: Parts) -> ActorRef[ReplayServer] | None
     if recipe.saved is not None and recipe.saved.table is not None:
         rows.load_state_dict(recipe.saved.table)
     return startat(None, ReplayServer, rows)
+
+
+def asked_table(server: ActorRef[ReplayServer], parts: Parts) -> RemoteTable:
+    """The replay table as the trainer sees it, who asks for batches and adds nothing."""
+    return RemoteTable(server, tells_ids=cast(ReplayTable, parts.table).tells_ids, agent=-1, adds=False)
 
 
 def started_servers(arrangement: Dataflow, recipe: Recipe) -> list[ActorRef[PolicyServer]]:
