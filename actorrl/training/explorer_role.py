@@ -26,7 +26,7 @@ from actorrl.rl.seeding import EXPLORER, generator, seed_after, sequence
 from actorrl.rl.stopwatch import Stopwatch
 from actorrl.rl.tracks import Episode
 from actorrl.rl.windows import NStepWindow
-from actorrl.training.copies import OwnRandomness
+from actorrl.training.copies import seed_globals
 from actorrl.training.policy_server import ServedPolicy
 from actorrl.training.roles import Recipe, after
 from actorrl.training.rounds import Leave, Parameters, Round
@@ -65,7 +65,7 @@ class ExplorerRole:
         server: Any = None,
         groups: int = 1,
     ) -> None:
-        self._randomness = OwnRandomness(sequence(recipe.seed, EXPLORER, number))
+        seed_globals(sequence(recipe.seed, EXPLORER, number))  # an actor at no place has the global generators to itself
         self._recipe, self._number, self._trainer, self._limit = recipe, number, trainer, limit
         self._seeds, self._table, self._server = list(seeds), table, server
         self._length, self._round = length, length * len(makers)
@@ -79,10 +79,9 @@ class ExplorerRole:
         self._newest: Parameters | None = None
         self._explorer: Explorer | None = None  # until it is told to begin
         self._clock = Stopwatch(f"explorer {number}")
-        with self._randomness:
-            self._environments = [
-                LocalEnvironments(mine, encode=recipe.encoder()) for mine in dealt(makers, min(groups, len(makers)))
-            ]
+        self._environments = [
+            LocalEnvironments(mine, encode=recipe.encoder()) for mine in dealt(makers, min(groups, len(makers)))
+        ]
 
     # -- what it is told ---------------------------------------------------------------------------
 
@@ -98,7 +97,7 @@ class ExplorerRole:
         if crashes:
             first, seed = [seed_after(one, crashes) for one in first], seed_after(seed, crashes)
         self._sent = leave.rounds
-        with self._kept(), self._randomness:
+        with self._kept():
             parts = self._recipe.build()
             streamed = self._table is None
             window = parts.table.window if streamed else NStepWindow(parts.n_steps, parts.gamma)  # type: ignore[attr-defined]
@@ -119,7 +118,7 @@ class ExplorerRole:
                 explorer.load_state_dict({**state, "steps": leave.steps})
             self._next_reset = after(leave.steps, self._every)
         if leave.state is not None:
-            self._randomness.load_state_dict(leave.state["randomness"])
+            seeds.load(leave.state["randomness"])
         self.take(leave.parameters, leave.until)
 
     def take(self, parameters: Parameters | None, until: int) -> None:
@@ -155,7 +154,7 @@ class ExplorerRole:
     def _go_on(self) -> None:
         if not self._may():
             return
-        with self._kept(), self._randomness:
+        with self._kept():
             self._clock.begin()
             self._slice()
             self._clock.end()
