@@ -44,12 +44,16 @@ def replace(
     for leftover in (fresh, old):
         shutil.rmtree(leftover, ignore_errors=True)
     fresh.mkdir(parents=True)
-    write(fresh)
-    sizes = {path.name: path.stat().st_size for path in sorted(fresh.iterdir())}
-    (fresh / ABOUT).write_text(json.dumps({**about, "format": FORMAT, "files": sizes}, indent=2))
-    if durable:
-        for path in (*fresh.iterdir(), fresh):
-            _to_disk(path)
+    try:
+        write(fresh)
+        sizes = {path.name: path.stat().st_size for path in sorted(fresh.iterdir())}
+        (fresh / ABOUT).write_text(json.dumps({**about, "format": FORMAT, "files": sizes}, indent=2))
+        if durable:
+            for path in (*fresh.iterdir(), fresh):
+                _to_disk(path)
+    except BaseException:
+        shutil.rmtree(fresh, ignore_errors=True)  # half of one takes room on a disk that may be full
+        raise
     if directory.exists():
         directory.rename(old)
     fresh.rename(directory)

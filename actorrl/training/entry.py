@@ -134,7 +134,7 @@ class Prepared:
             where["config"] = experiment.to_tree(source.plain)
             runner = Runner(self.directory, selection, progress, total=total, agents=agents, **where)
             going = self._go_on(runner)
-            with closing(runner):
+            with runner.open():
                 with wired(experiment.arrangement, experiment.engine, going, source, marks) as roles:
                     runner.run(roles)
                 progress.stop()
@@ -193,7 +193,9 @@ def prepare_again(
             f"the checkpoint in {directory.path} is of {len(resumption.parts)} agents, and its config.yaml says "
             f"{len(recipes)}: nothing but steps may change when a run goes on"
         )
-    directory.write_config({**directory.read_config(), "steps": experiment.steps})
+    config = directory.read_config()
+    if config["steps"] != experiment.steps:
+        directory.write_config({**config, "steps": experiment.steps})
     return Prepared(experiment, recipes, source, directory, resumption, trust)
 
 

@@ -94,8 +94,14 @@ class RunDirectory:
         return sorted(int(path.name) for path in directory.glob("*") if path.name.isdigit())
 
     def write_config(self, tree: dict[str, Any]) -> None:
-        """Write config.yaml."""
-        (self.path / "config.yaml").write_text(yaml.safe_dump(tree, sort_keys=False, allow_unicode=True))
+        """Write config.yaml; one that is there stays whole until the new one is."""
+        fresh = self.path / "config.new"
+        try:
+            fresh.write_text(yaml.safe_dump(tree, sort_keys=False, allow_unicode=True))
+            fresh.replace(self.path / "config.yaml")
+        except OSError:
+            fresh.unlink(missing_ok=True)
+            raise
 
     def write_versions(self, source: str | Path | None = None) -> None:
         """Write versions.yaml: what made this run; `source` is the one whose weights it began with."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -106,6 +106,20 @@ class Runner:
         """The last snapshot of the agent that `best` is of."""
         return self.finals.get(self.best.agent if self.best is not None else 0)
 
+    @contextlib.contextmanager
+    def open(self) -> Iterator[None]:
+        """Around `run` and `finish`: closes what they open, and names the last checkpoint where that is needed."""
+        try:
+            yield
+            self._board.close()
+        except BaseException as error:
+            explained = self._saver.explained(error)
+            with contextlib.suppress(OSError):  # TensorBoard raises again what it could not write before
+                self._board.close()
+            if explained is not error:
+                raise explained from error
+            raise
+
     def run(self, roles: Sequence[Any]) -> None:
         """Advance the roles until all are done, then judge what is left to judge. Raises what a role raises."""
         self._began = time.monotonic() - self.seconds - (self._selection.seconds if self._inline else 0.0)
@@ -122,12 +136,6 @@ class Runner:
             self._look(None, last=True)
             if self._interrupts.asked:  # the last slice was the last of all
                 self._interrupted(busy)
-        except BaseException as error:
-            self.close()
-            explained = self._saver.explained(error)
-            if explained is not error:
-                raise explained from error
-            raise
         finally:
             self._interrupts.leave()
             for one in busy:  # only after an error: nobody will ask for these any more
@@ -135,7 +143,7 @@ class Runner:
                     future.cancel()
             with contextlib.suppress(OSError):  # a full disk has been told of
                 self.metrics.write()
-            self._timeline.write(time.monotonic() - self._began)
+                self._timeline.write(time.monotonic() - self._began)
 
     def _turn(self, busy: list[Any]) -> list[Any]:
         """Ask who is idle, wait until something has come, take it, judge a little; those that are not over."""
@@ -216,11 +224,6 @@ class Runner:
         self._callbacks.tell("on_end", self.made)
         self.metrics.write()
         self._board.graph()
-        self.close()
-
-    def close(self) -> None:
-        """Close what is open."""
-        self._board.close()
 
     @property
     def _many(self) -> bool:

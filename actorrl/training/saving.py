@@ -12,7 +12,6 @@ from __future__ import annotations
 import dataclasses
 import errno
 import pickle
-import shutil
 import time
 import zipfile
 import zlib
@@ -72,10 +71,9 @@ class Saver:
         if isinstance(error, NotFinite):
             return NotFinite(f"{error}; {self.last}")
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            for path in (self._directory, checkpoints.between(self._directory)):
-                shutil.rmtree(checkpoints.beside(path)[0], ignore_errors=True)  # begun, and in the way
             where = f" ({error.filename})" if error.filename else ""
-            return OSError(error.errno, f"the disk is full{where}: {self.last}. Make room, then go on from there")
+            then = "begin again" if self.written is None else "go on from there"
+            return OSError(error.errno, f"the disk is full{where}: {self.last}. Make room, then {then}")
         return error
 
     def take(self, number: int, saved: Saved) -> bool:

@@ -68,11 +68,10 @@ def dry_run(experiment: Experiment) -> Trial:
         progress, began = ProgressLine(1), time.monotonic()
         total, directory = share * len(recipes), RunDirectory(Path(folder))
         runner = Runner(directory, selection, progress, total=total, agents=len(recipes), beside=False, inline=inline)
-        with wired(arrangement, experiment.engine, recipes, source, marks) as busy:
+        with runner.open(), wired(arrangement, experiment.engine, recipes, source, marks) as busy:
             runner.run(busy)
             pids = family()
             memory = sum(map(_memory, pids))
-        runner.close()
         return Trial(runner.made, roles, time.monotonic() - began, len(pids), memory)
 
 

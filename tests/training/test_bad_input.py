@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import yaml
 from small_agents import Recorder, Saved
+from tensorboard.summary.writer.record_writer import RecordWriter
 
 from actorrl import (
     Central,
@@ -26,7 +27,13 @@ from actorrl import (
 )
 from actorrl.cli.main import main
 from actorrl.rl.finite import NotFinite, require_figures, require_state
-from actorrl.training import curve, entry, saving
+from actorrl.training import checkpoints, curve, entry, saving
+from actorrl.training.entry import prepare
+from actorrl.training.experiment import Experiment
+from actorrl.training.resuming import prepare_resume
+from actorrl.training.run_directory import Metrics
+from actorrl.training.runner import Runner
+from actorrl.training.views.timeline import Timeline
 
 SMALL = DQNConfig(learning_starts=32, hidden_sizes=(8,), batch_size=8)
 
@@ -208,6 +215,66 @@ def test_a_full_disk_is_said_and_the_checkpoint_before_stays_whole(monkeypatch, 
     assert not Path("out/checkpoints/.latest.new").exists()
 
     assert resume("out").metrics["steps"][-1] == 1_500
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_what_else_cannot_be_written_to_a_full_disk_does_not_hide_that(monkeypatch):
+    put, runners, run = Metrics.put, [], Runner.run
+
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def filling(self, steps, values):
+        if steps < 90:
+            return put(self, steps, values)
+        for thing, writes in ((RecordWriter, "write"), (Timeline, "write"), (Metrics, "write")):
+            monkeypatch.setattr(thing, writes, full)  # of TensorBoard's worker the error comes again with each flush
+        runners[0]._board._writer.add_scalar("more", 1.0)
+        return full()
+
+    monkeypatch.setattr(Metrics, "put", filling)
+    monkeypatch.setattr(Runner, "run", lambda self, roles: runners.append(self) or run(self, roles))
+    with pytest.raises(OSError, match=r"the disk is full: the last good checkpoint is out/checkpoints/latest, after"):
+        train(SMALL, lambda: Spoiling(), steps=200, run_dir="out")
+
+
+def test_a_disk_that_is_full_at_the_very_end_is_said_too(monkeypatch):
+    save = checkpoints.write_agent
+
+    def filling(directory, *arguments):
+        if directory.name == ".final.new":
+            (directory / "agent.npz").write_bytes(b"the beginning of")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(directory))
+        save(directory, *arguments)
+
+    monkeypatch.setattr(checkpoints, "write_agent", filling)
+    with pytest.raises(OSError, match=r"the disk is full .*the last good checkpoint is out/checkpoints/latest"):
+        train(SMALL, lambda: Spoiling(), steps=60, run_dir="out")
+    assert not Path("out/checkpoints/.final.new").exists()
+
+
+def test_a_full_disk_leaves_the_config_of_a_run_that_is_to_go_on_whole(monkeypatch):
+    train(SMALL, "CartPole-v1", steps=60, run_dir="out")
+    before, write = Path("out/config.yaml").read_text(), Path.write_text
+
+    def filling(path, text, *arguments, **how):
+        write(path, text[:20])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    monkeypatch.setattr(Path, "write_text", filling)
+    with pytest.raises(OSError, match="No space left"):
+        resume("out", steps=90)
+    assert Path("out/config.yaml").read_text() == before
+    assert not Path("out/config.new").exists()
+
+
+def test_a_config_that_says_all_there_is_to_say_is_not_written_again(monkeypatch):
+    prepare(Experiment.of(SMALL, env="CartPole-v1", steps=60), "out")
+    Path("out/config.yaml").write_text("# mine\n" + Path("out/config.yaml").read_text())
+
+    prepare_resume("out")
+
+    assert Path("out/config.yaml").read_text().startswith("# mine\n")
 
 
 # -- what another version wrote ------------------------------------------------------------------------------

@@ -137,9 +137,10 @@ class Board:
             log.warning("TensorBoard has no graph of the network: %s: %s", type(error).__name__, error)
 
     def close(self) -> None:
-        """Write what is left."""
-        if self._writer is not None:
-            self._writer.close()
+        """Write what is left. Once: a writer that has failed would fail again."""
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.close()
 
 
 def network_of(recipe: Recipe) -> tuple[Any, Any]:
