@@ -25,6 +25,10 @@ LIMIT = "max_episode_steps"
 UNLIMITED = 1_000  # steps after which evaluation cuts an episode of an environment that has no limit of its own
 
 
+class NotMade(ValueError):
+    """The constructor of an environment failed; the cause is what it raised."""
+
+
 @dataclass(frozen=True)
 class Maker:
     """Makes one environment per call; picklable. `recipe` is a spec, a factory, or an instance to copy."""
@@ -199,8 +203,8 @@ class EnvironmentSource:
         return [self.maker() for _ in range(count)]
 
     def spaces(self) -> tuple[gymnasium.Space, gymnasium.Space]:
-        """(observation space, action space), of an environment that is made and closed again."""
-        environment = self.maker()()
+        """(observation space, action space), of an environment that is made and closed again; `NotMade` if it fails."""
+        environment = self._made()
         if isinstance(environment, gymnasium.vector.VectorEnv):
             environment.close()
             raise TypeError(
@@ -213,6 +217,16 @@ class EnvironmentSource:
         if self._single is None:
             environment.close()
         return spaces
+
+
+    def _made(self) -> gymnasium.Env:
+        try:
+            return self.maker()()
+        except (ValueError, TypeError):
+            raise
+        except Exception as error:  # a library that is missing, an assertion, whatever its constructor raises
+            said = ": ".join(filter(None, [type(error).__name__, " ".join(str(error).split())]))
+            raise NotMade(f"env: {self.name} could not be made: {said}") from error
 
 
 def require_interface(environment: Any) -> None:
@@ -240,7 +254,10 @@ def parameters_of(source: EnvironmentSource) -> list[str] | None:
 def _parameters(creator: Any) -> list[str] | None:
     if isinstance(creator, EnvSpec):
         entry = creator.entry_point
-        creator = load_env_creator(entry) if isinstance(entry, str) else entry
+        try:
+            creator = load_env_creator(entry) if isinstance(entry, str) else entry
+        except Exception:  # its module cannot be imported: why is told where one is made
+            return None
     creator = getattr(creator, "factory", creator)
     if is_environment(creator):
         return []

@@ -14,7 +14,7 @@ import gymnasium
 import numpy as np
 import yaml
 
-from actorrl.training.environment_source import EnvironmentSource, require_parameters
+from actorrl.training.environment_source import EnvironmentSource, NotMade, require_parameters
 
 NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 RANGE = re.compile(rf"({NUMBER}):({NUMBER}):(\d+)")
@@ -119,7 +119,8 @@ def _refusal(source: EnvironmentSource, point: Point, spaces: tuple[gymnasium.Sp
             raise ValueError(f"{words(point)}: {source.name} does not take it: {error}") from error
         return f"TypeError: {error}"
     except Exception as error:
-        return " ".join(str(error).split()) or type(error).__name__
+        said = error.__cause__ if isinstance(error, NotMade) else error
+        return " ".join(str(said).split()) or type(said).__name__
     for space, other, what in zip(spaces, found, ("observations", "actions"), strict=True):
         if not _alike(space, other):
             return f"its {what} would be {other}, and the agent was trained on {space}"

@@ -79,7 +79,7 @@ def located(file: str, lines: Mapping[str, int], but: Collection[str] = ()) -> I
     except (ValueError, TypeError) as error:
         given = {key.replace("-", "_") for key in but}
         line = _line({key: at for key, at in lines.items() if key not in given}, str(error))
-        if line is None or any(_names(str(error), key) for key in given):
+        if line is None or any(_names(str(error), key) or _covers(str(error), key) for key in given):
             raise
         raise type(error)(f"{file}, line {line}: {error}") from error
 
@@ -90,6 +90,11 @@ def _line(lines: Mapping[str, int], message: str) -> int | None:
         if _names(message, key):
             return lines[f"{key}.name"] if f"{key}.name" in lines else lines[key]
     return None
+
+
+def _covers(message: str, key: str) -> bool:
+    """Whether a sentence is about all that a key is one part of: "env: it could not be made"."""
+    return message.startswith(f"{key.partition('.')[0]}: ")
 
 
 def _names(message: str, key: str) -> bool:

@@ -12,7 +12,7 @@ import pytest
 from small_agents import TAXI, Corridor, Counting, Recorder, Tabular, Unpicklable
 
 from actorrl import Central, DQNConfig, load, train
-from actorrl.training.environment_source import EnvironmentSource
+from actorrl.training.environment_source import EnvironmentSource, NotMade
 
 
 def test_an_id_is_made_and_named():
@@ -129,6 +129,30 @@ def test_what_is_no_environment_is_refused():
         EnvironmentSource(dict).spaces()
     with pytest.raises(TypeError, match="wrapper"):
         EnvironmentSource("CartPole-v1", ["loud"])
+
+
+class Unready(gymnasium.Env):
+    def __init__(self, error: type[Exception] = AssertionError, said: str = "the wind\nis too strong"):
+        raise error(said)
+
+
+@pytest.mark.parametrize("error", [AssertionError, RuntimeError, gymnasium.error.DependencyNotInstalled])
+def test_an_environment_whose_constructor_fails_is_named_with_what_it_raised(error):
+    with pytest.raises(NotMade, match=f"^env: Unready could not be made: {error.__name__}: the wind is too strong$"):
+        EnvironmentSource({"name": "test_environment_source:Unready", "error": error}).spaces()
+    for plain in (ValueError, TypeError):
+        with pytest.raises(plain, match="^the wind\nis too strong$"):
+            EnvironmentSource(lambda: Unready(plain)).spaces()
+
+
+def test_a_module_that_cannot_be_imported_is_told_of_where_an_environment_is_made():
+    gymnasium.register("Nowhere-v0", entry_point="no_such_module:Env")
+    try:
+        source = EnvironmentSource({"name": "Nowhere-v0", "size": 3})
+        with pytest.raises(NotMade, match="env: Nowhere-v0 could not be made: ModuleNotFoundError: .*no_such_module"):
+            source.spaces()
+    finally:
+        gymnasium.registry.pop("Nowhere-v0")
 
 
 def test_a_vector_of_environments_whose_resets_would_be_taken_for_steps_is_refused():

@@ -93,6 +93,7 @@ def test_what_does_not_fit_is_refused_with_its_line_and_the_nearest_name(old, ne
     [
         ("FrozenLak-v1", r"mine.yaml, line 2: env 'FrozenLak-v1' is not registered"),
         ("nowhere:Lake-v1", r"mine.yaml, line 2: env 'nowhere:Lake-v1': the module 'nowhere' cannot be imported"),
+        ("{name: LunarLander-v3, gravity: -20}", r"line 2: env: LunarLander-v3 could not be made: Ass.*: gravity"),
         ("{name: FrozenLake-v1, is_slipery: false}", r"line 2: env.is_slipery: .* did you mean 'is_slippery'\?"),
     ],
 )
@@ -123,6 +124,8 @@ def test_what_an_option_says_is_not_blamed_on_the_file():
     with pytest.raises(ValueError, match=r"^QLearningConfig: gamma must be"):
         read("mine.yaml", {"agent.gamma": 3})
     assert read("mine.yaml", {"agent.gamma": 0.5}).agent.gamma == 0.5
+    with pytest.raises(ValueError, match=r"^env: LunarLander-v3 could not be made: AssertionError: gravity"):
+        prepare(read("lunarlander", {"env.gravity": -20}))
 
 
 def test_whatever_show_prints_is_trained_as_the_preset_is(capfd):
