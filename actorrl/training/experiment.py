@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import dataclasses
 import numbers
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -117,8 +118,8 @@ class Experiment:
             wrappers=wrappers_of(tree.get("wrappers")),
             callbacks=callbacks_of(tree.get("callbacks")),
             callback_items=_listed(tree.get("callbacks")),
-            stop=from_mapping(StopPlan, tree.get("stop") or {}, "stop"),
-            evaluation=from_mapping(EvaluationPlan, tree.get("evaluation") or {}, "evaluation"),
+            stop=from_mapping(StopPlan, _section(tree, "stop"), "stop"),
+            evaluation=from_mapping(EvaluationPlan, _section(tree, "evaluation"), "evaluation"),
             name=name,
             agent_tree=dict(agent) if named else None,
             **plain,
@@ -276,8 +277,17 @@ def _key_of(arrangement: Any) -> str:
     return next(name for name, kind in ARRANGEMENTS.items() if kind is type(arrangement))
 
 
+def _section(tree: Mapping[str, Any], key: str) -> Any:
+    """What a file says under a key; no values where it does not."""
+    return {} if tree.get(key) is None else tree[key]
+
+
 def _listed(items: Any) -> tuple[Any, ...]:
-    return (items,) if isinstance(items, (str, Mapping)) else tuple(items or ())
+    if items is None or isinstance(items, (str, Mapping)):
+        return () if items is None else (items,)
+    if not isinstance(items, Iterable):
+        raise ValueError(f"callbacks must be a list of names (module:Class), found {items!r}")
+    return tuple(items)
 
 
 def callbacks_of(items: Any) -> tuple[Any, ...]:
@@ -299,10 +309,14 @@ def _class_name(thing: Any) -> str:
 
 
 def _whole(value: Any, what: str, least: int) -> int:
-    whole = isinstance(value, numbers.Real) and not isinstance(value, bool) and float(value).is_integer()
-    if not whole or value < least:
+    number = value
+    if isinstance(value, str):  # YAML takes 1e5 for text
+        with suppress(ValueError):
+            number = float(value)
+    whole = isinstance(number, numbers.Real) and not isinstance(number, bool) and float(number).is_integer()
+    if not whole or number < least:
         raise ValueError(f"{what} must be an integer of at least {least}, found {value!r}")
-    return int(value)
+    return int(number)
 
 
 def _name_of_agent(agent: Any) -> str:

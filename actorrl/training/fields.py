@@ -26,8 +26,11 @@ def from_mapping(kind: type[T], values: Mapping[str, Any], prefix: str) -> T:
     """An instance of the dataclass `kind`; `prefix` is what the mapping is called in errors.
 
     Raises:
-        ValueError: an unknown name (with the nearest known one), or a value of another type, named in full.
+        ValueError: no mapping, an unknown name (with the nearest), or a value of another type, named in full.
     """
+    if not isinstance(values, Mapping):
+        first = names_of(kind)[0]
+        raise ValueError(f"{prefix} must hold keys and values ({prefix}.{first}, ...), found {values!r}")
     hints = typing.get_type_hints(kind, None, _names_for_hints(kind))
     given: dict[str, Any] = {}
     for key, value in values.items():

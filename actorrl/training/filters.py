@@ -12,7 +12,7 @@ environment's own: a pair of wrappers around all of them takes the rewards in be
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -83,12 +83,14 @@ def wrappers_of(items: Any) -> tuple[Any, ...]:
             callable. A text may name several, with commas between.
 
     Raises:
-        ValueError: a name that is neither, with the nearest.
+        ValueError: no list, or a name that is neither, with the nearest.
     """
     if isinstance(items, str):
         items = [part.strip() for part in items.split(",") if part.strip()]
     elif isinstance(items, Mapping) or callable(items):
         items = [items]
+    elif items is not None and not isinstance(items, Iterable):
+        raise ValueError(f"wrappers must be a list of names (frame_stack, module:Class), found {items!r}")
     return tuple(item if callable(item) else _of_name(item) for item in items or ())
 
 

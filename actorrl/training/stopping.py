@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from actorrl.rl.ranges import require
@@ -26,6 +27,8 @@ class StopPlan:
         for name in ("steps", "seconds", "minutes"):
             if getattr(self, name) is not None:
                 require(self, "positive", name)
+        if self.return_ is not None and not math.isfinite(self.return_):
+            raise ValueError(f"stop.return must be a finite number, found {self.return_!r}")
 
     def left(self, seconds: float) -> float | None:
         """How many seconds are left after so many; None where the time is not limited."""

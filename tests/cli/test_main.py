@@ -114,6 +114,8 @@ def test_show_prints_a_preset_that_train_takes_with_every_value(capfd):
         (["train", "cartpole", "--seed", "-4"], "seed must be an integer of at least 0"),
         (["train", "cartpole", "--env", "CartPoule-v1"], "CartPoule-v1"),
         (["train", "lunarlander-ppo", "--env.gravity", "-20"], "env: LunarLander-v3 could not be made: AssertionError"),
+        (["train", "cartpole", "--stop", "60"], "stop must hold keys and values (stop.steps, ...), found 60"),
+        (["train", "cartpole", "--evaluation", "5"], "evaluation must hold keys and values (evaluation.every, ...)"),
         (["train"], "PRESET"),
         (["train", "nothing.yaml"], "there is no file nothing.yaml"),
         (["train", "cartpole", "--from", "nowhere"], "nowhere is not a run directory"),

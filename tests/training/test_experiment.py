@@ -57,6 +57,12 @@ def test_values_are_made_what_the_field_says():
         ({"agent": {"name": "small_agents:Tabula"}}, "did you mean 'Tabular'"),
         ({"agent": {"name": "os:abort"}}, "neither a config"),
         ({"env": "CartPole-v1"}, "agent is missing"),
+        ({"agent": "dqn", "stop": 60}, r"stop must hold keys and values \(stop.steps, ...\), found 60"),
+        ({"agent": "dqn", "stop": 0}, r"stop must hold keys and values \(stop.steps, ...\), found 0"),
+        ({"agent": "dqn", "stop": {"return": "nan"}}, r"stop.return must be a finite number, found nan"),
+        ({"agent": "dqn", "evaluation": True}, r"evaluation must hold keys .*\(evaluation.every, ...\), found True"),
+        ({"agent": "dqn", "wrappers": 5}, r"wrappers must be a list of names .*, found 5"),
+        ({"agent": "dqn", "callbacks": 5}, r"callbacks must be a list of names .*, found 5"),
     ],
 )
 def test_what_is_misspelt_or_does_not_fit_is_refused_with_the_nearest_name(tree, match):
@@ -88,6 +94,13 @@ def test_wrappers_are_named_and_may_have_keywords():
     whole = experiment.to_tree("CartPole-v1")
     assert whole["wrappers"][1]["max_episode_steps"] == 9
     assert Experiment.from_tree(whole, "again").wrappers == experiment.wrappers
+
+
+@pytest.mark.parametrize("said", ["1e5", 1e5, "100_000", 100_000])
+def test_steps_may_be_written_like_any_other_number(said):
+    experiment = Experiment.from_tree({"agent": "dqn", "env": "CartPole-v1", "steps": said}, "test").checked()
+
+    assert experiment.steps == 100_000 and type(experiment.steps) is int
 
 
 def test_overrides_go_where_their_dots_say():
