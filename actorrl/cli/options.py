@@ -20,16 +20,17 @@ def read(text: str) -> Any:
 
 
 def split(
-    arguments: Sequence[str], known: dict[str, bool], read: Callable[[str], Any] = read
+    arguments: Sequence[str], known: dict[str, bool], read: Callable[[str], Any] = read, *, once: bool = False
 ) -> tuple[list[str], dict[str, Any]]:
     """(what argparse is to read, {key: value} of every other `--key`).
 
     Args:
         known: argparse's options without their dashes, and whether each takes a value.
         read: makes a value of a text.
+        once: refuse a key that is given again; else the last one holds.
 
     Raises:
-        ValueError: a key without a value.
+        ValueError: a key without a value, or one that is given twice.
     """
     rest: list[str] = []
     others: dict[str, Any] = {}
@@ -50,6 +51,8 @@ def split(
             if not tokens or tokens[0].startswith("--"):
                 raise ValueError(f"--{name} needs a value: --{name} VALUE")
             value = tokens.pop(0)
+        if once and name.replace("-", "_") in (other.replace("-", "_") for other in others):
+            raise ValueError(f"--{name} is given twice: put all its values into one, --{name} A,B")
         others[name] = read(value)
     return rest, others
 

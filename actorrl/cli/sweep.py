@@ -39,7 +39,7 @@ def parser() -> Parser:
 
 def sweep(arguments: list[str]) -> int:
     """Play the grid that the options `--env.KEY` name; the exit code."""
-    given, others = parsed(parser(), arguments, read=str)
+    given, others = parsed(parser(), arguments, read=str, once=True)
     grid = {}
     for option, values in others.items():
         head, _, key = option.partition(".")
@@ -57,16 +57,20 @@ def sweep(arguments: list[str]) -> int:
     columns = (TextColumn("  episodes"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task("episodes", total=None)
+
+        def found(result: Sweep) -> None:
+            bar.stop()
+            _show(result)
+
         try:
-            result = play(
+            play(
                 run, grid, episodes=given.episodes, which=given.which, jobs=given.jobs, directory=directory,
-                progress=lambda done, total: bar.update(task, completed=done, total=total),
+                progress=lambda done, total: bar.update(task, completed=done, total=total), found=found,
             )  # fmt: skip
         except RuntimeError as error:
             bar.stop()
             print(f"actorrl: {error}", file=sys.stderr)
             return 1
-    _show(result)
     print(f"summary.csv, episodes.csv and sweep.png are in {directory}", file=sys.stderr)
     return 0
 

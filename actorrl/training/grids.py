@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import gymnasium
@@ -18,7 +19,7 @@ from actorrl.training.environment_source import EnvironmentSource, NotMade, requ
 
 NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 RANGE = re.compile(rf"({NUMBER}):({NUMBER}):(\d+)")
-COLONS = re.compile(rf"{NUMBER}(?::{NUMBER})+:?")
+COLONS = re.compile(rf"(?:{NUMBER})?(?::(?:{NUMBER})?)+")
 
 Point = dict[str, Any]
 """One value of each parameter."""
@@ -76,7 +77,16 @@ def _read(part: str) -> list[Any]:
     try:
         return [_number(part)]
     except ValueError:
-        return [yaml.safe_load(part)]
+        return [_word(part)]
+
+
+def _word(part: str) -> Any:
+    """Whatever else YAML makes of a text: a word, true, null."""
+    with suppress(yaml.YAMLError):
+        found = yaml.safe_load(part)
+        if part[0] in "{[" or not isinstance(found, (dict, list)):
+            return found
+    raise ValueError(f"{part} is no value: expected numbers, words, start:stop:count, or other text in quotes of YAML")
 
 
 def _number(text: str) -> int | float:

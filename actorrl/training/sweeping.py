@@ -9,6 +9,7 @@ have seeds of their own, so that the numbers are the same for any number of acto
 from __future__ import annotations
 
 import os
+import tempfile
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -65,6 +66,7 @@ def sweep(
     engine: str = "processes",
     directory: str | Path | None = None,
     progress: Callable[[int, int], None] | None = None,
+    found: Callable[[Sweep], None] | None = None,
 ) -> Sweep:
     """Play a trained agent, greedily, in its environment with other parameters.
 
@@ -78,6 +80,7 @@ def sweep(
         engine: where they live: "processes", or "inline".
         directory: where table, episodes and picture are written; None for nowhere.
         progress: called with (episodes played, of how many).
+        found: called with the result before it is written.
 
     Returns:
         A `Sweep`: returns and lengths of every episode, and a row of statistics per point. Points that the environment
@@ -85,6 +88,7 @@ def sweep(
 
     Raises:
         ValueError: a parameter that the environment does not take, or no point that it accepts.
+        OSError: the directory cannot be written to; before anything is played.
         RuntimeError: an environment that failed; it names the point.
     """
     if episodes < 1:
@@ -94,6 +98,8 @@ def sweep(
     run = run if isinstance(run, Run) else load(run)
     axes = {str(key).replace("-", "_"): values_of(values) for key, values in grid.items()}
     made = grid_of(run.source, axes)
+    if directory is not None:
+        require_writable(Path(directory))
     shares = _shares(len(made.points), episodes)
     count = max(1, min(jobs or cores(), len(shares)))
     with running_system(engine, run.seed):
@@ -102,9 +108,21 @@ def sweep(
         list(axes), made.points, _joined(played, "returns"), _joined(played, "lengths"), made.refused,
         title=f"{run.name} on {run.source.name}, checkpoint {which} after {run.steps_of(which):,} steps",
     )  # fmt: skip
+    if found is not None:
+        found(result)
     if directory is not None:
         result.save(Path(directory))
     return result
+
+
+def require_writable(directory: Path) -> None:
+    """Make a directory, where there is none. OSError, naming it, where it or its disk takes no file."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=directory) as file:
+            file.write(bytes(4096))
+    except OSError as error:
+        raise type(error)(f"{directory} must be a directory that can be written to: {error.strerror}") from error
 
 
 def cores() -> int:

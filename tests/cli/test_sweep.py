@@ -11,6 +11,7 @@ import pytest
 
 from actorrl.cli.main import main
 from actorrl.cli.screen import screen
+from actorrl.training.sweep_results import Sweep
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +39,20 @@ def test_sweep_prints_a_table_and_leaves_out_what_the_environment_refuses(run_di
     assert sorted(path.name for path in out.iterdir()) == ["episodes.csv", "summary.csv", "sweep.png"]
 
 
+@pytest.mark.slow
+def test_the_table_is_shown_where_it_cannot_be_saved(run_dir, tmp_path, capfd, monkeypatch):
+    def full(*arguments):
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(Sweep, "save", full)
+
+    options = ["--env.gravity", "-10", "--episodes", "2", "--jobs", "1", "--out", str(tmp_path / "out")]
+    assert main(["sweep", run_dir, *options]) == 2
+
+    table, said = capfd.readouterr()
+    assert table.splitlines()[1].split()[:2] == ["-10", "2"] and "actorrl: the disk is full" in said
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -46,6 +61,10 @@ def test_sweep_prints_a_table_and_leaves_out_what_the_environment_refuses(run_di
         (["--env.gravity", "-10:-8"], "start:stop:count"),
         (["--env.gravity", "-20,-30"], "accepts none of these values; gravity=-20"),
         (["--env.gravity"], "--env.gravity needs a value"),
+        (["--env.gravity", "*"], "* is no value"),
+        (["--env.gravity", ":"], ": is no range"),
+        (["--env.wind_power", "1", "--env.wind-power", "2"], "--env.wind-power is given twice: put all its values"),
+        (["--env.gravity", "-10", "--out", "/dev/null"], "/dev/null must be a directory that can be written to"),
         (["--env.gravity", "-10", "--episodes", "0"], "episodes must be at least 1"),
         (["--env.gravity", "-10", "--jobs", "0"], "--jobs must be at least 1"),
         (["--episode", "3", "--env.gravity", "-10"], "did you mean '--episodes'"),

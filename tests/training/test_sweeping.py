@@ -68,6 +68,7 @@ def run() -> Run:
         ("true,false", [True, False]),
         ("easy, hard", ["easy", "hard"]),
         ("[1, 2]", [1, 2]),
+        ("'*', {a: 1}", ["*", {"a": 1}]),
         ("1,1,1.0", [1, 1.0]),
         ((3, 4), [3, 4]),
         (3, [3]),
@@ -81,7 +82,19 @@ def test_values_are_read_from_text(text, values):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"), [("1:5", "start:stop:count"), ("1:5:1", "at least 2"), (" ,", "expected values")]
+    ("text", "said"),
+    [
+        ("1:5", "start:stop:count"),
+        ("1:5:1", "at least 2"),
+        (" ,", "expected values"),
+        (":", "is no range"),
+        ("-8:", "is no range"),
+        ("-8::3", "is no range"),
+        ("*", r"\* is no value: expected numbers, words, start:stop:count"),
+        ("{a", "{a is no value"),
+        ("1,@v", "@v is no value"),
+        ("a: 1", "a: 1 is no value"),
+    ],
 )
 def test_what_is_no_value_is_refused(text, said):
     with pytest.raises(ValueError, match=said):
@@ -174,6 +187,25 @@ def test_table_episodes_and_picture_are_written(run):
     assert Path("out/episodes.csv").read_text().splitlines()[:2] == ["push,episode,return,length", "1,0,5,5"]
     assert Path("out/sweep.png").read_bytes().startswith(b"\x89PNG")
     assert str(result).splitlines()[1].split()[:3] == ["1", "4", "5.0"]
+
+
+def test_what_cannot_be_written_is_refused_before_it_is_played_and_told_before_it_is_written(run, monkeypatch):
+    Path("taken").write_text("mine")
+    played: list[tuple[int, int]] = []
+    told: list[Sweep] = []
+    how = {"episodes": 4, "engine": "inline", "progress": lambda *now: played.append(now), "found": told.append}
+
+    with pytest.raises(OSError, match="taken must be a directory that can be written to: File exists"):
+        sweep(run, {"push": [1]}, directory="taken", **how)
+    assert not played and Path("taken").read_text() == "mine"
+
+    def full(*arguments):
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(Sweep, "save", full)
+    with pytest.raises(OSError, match="the disk is full"):
+        sweep(run, {"push": [1]}, directory="out", **how)
+    assert [row["mean"] for row in told[0].rows()] == [5.0]
 
 
 @pytest.mark.parametrize("keys", [("push",), ("push", "wide"), ("name",)])
