@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from actorrl.cli.options import check_known
 from actorrl.cli.parser import Parser, parsed
+
+if TYPE_CHECKING:
+    from actorrl.training.views.overlay import Curve, Line
 
 __all__ = ["plot", "report"]
 
@@ -25,8 +30,8 @@ def plot(arguments: list[str]) -> int:
     given, others = parsed(parser, arguments)
     check_known(("out", "metric", "against"), others, "plot")
     paths = list(dict.fromkeys(Path(path) for path in given.run_dirs))
-    curves = [overlay.read(path, given.metric, given.against) for path in paths]
-    plain = len(curves) == 1 and (given.metric, given.against) == ("episode_return", "steps")
+    curves = _curves(paths, given.metric, given.against)
+    plain = len(paths) == 1 and (given.metric, given.against) == ("episode_return", "steps")
     out = Path(given.out or (paths[0] / "curve.png" if plain else "plot.png"))
     if plain:
         curve.save(curve.of_run(paths[0]), out)
@@ -35,9 +40,34 @@ def plot(arguments: list[str]) -> int:
         curve.save(overlay.draw(made, given.metric, given.against), out)
         for panel in made:
             for line in panel.lines:
-                print(f"{panel.environment}  {line.label}  {line.seeds}", file=sys.stderr)
+                print(f"{panel.environment}  {line.label}  {line.seeds}{_band(line, given.against)}", file=sys.stderr)
     print(out)
     return 0
+
+
+def _curves(paths: Sequence[Path], metric: str, against: str) -> list[Curve]:
+    """Of every path; of several those that have one, with a line about each of the others."""
+    from actorrl.training.views import overlay
+
+    curves = []
+    for path in paths:
+        try:
+            curves.append(overlay.read(path, metric, against))
+        except (ValueError, LookupError, OSError) as error:
+            if len(paths) == 1:
+                raise
+            print(f"actorrl: left out: {' '.join(str(error).split())}", file=sys.stderr)
+    if not curves:
+        raise ValueError(f"there is nothing to draw in any of these {len(paths)}")
+    return curves
+
+
+def _band(line: Line, against: str) -> str:
+    """What to say of a band that ends long before the longest of its runs."""
+    short = line.shortest
+    if short is None:
+        return ""
+    return f", the band ends after {short.x[-1]:,.0f} {against}, where {short.path} does"
 
 
 def report(arguments: list[str]) -> int:

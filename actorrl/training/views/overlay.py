@@ -28,6 +28,8 @@ STYLES = ("-", "--", ":", "-.")
 """Of the lines, where there are more of them than colours."""
 MEASURED = ("evaluation_return", "best_return")
 """Columns that are means over episodes already, and are drawn as they are."""
+NEARLY = 0.95
+"""Runs that are so long are as long as the longest: where a run's last episode ends is chance."""
 INSIDE = 8
 """Up to so many lines are named inside a panel, more of them beside it."""
 
@@ -52,6 +54,12 @@ class Line:
     def seeds(self) -> str:
         """How many, in words."""
         return f"{len(self.curves)} seeds" if len(self.curves) > 1 else f"seed {self.curves[0].config.get('seed')}"
+
+    @property
+    def shortest(self) -> Curve | None:
+        """The run that ends the band, where that is well before the longest of them does; else None."""
+        first = min(self.curves, key=lambda curve: curve.x[-1])
+        return first if first.x[-1] < NEARLY * max(curve.x[-1] for curve in self.curves) else None
 
 
 @dataclass

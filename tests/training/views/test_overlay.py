@@ -10,6 +10,7 @@ import yaml
 
 from actorrl.cli.main import main
 from actorrl.rl.dqn import DQNConfig
+from actorrl.training import curve
 from actorrl.training.run_directory import Metrics
 from actorrl.training.views import captions, overlay
 
@@ -151,6 +152,40 @@ def test_the_command_draws_one_run_into_its_directory_and_several_into_one_pictu
     assert main(["plot", one, two, "--out", "o.png", "--metric", "evaluation_return", "--against", "seconds"]) == 0
     for path in (tmp_path / "one" / "curve.png", Path("plot.png"), Path("o.png")):
         assert path.read_bytes().startswith(PNG)
+
+
+def test_of_several_runs_those_that_have_nothing_to_draw_are_left_out_with_a_line_each(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(curve, "save", lambda figure, path: None)
+    one, two = a_run(tmp_path / "one"), a_run(tmp_path / "two", seed=1)
+    a_run(tmp_path / "fresh", rows=0)
+    (a_run(tmp_path / "older") / "config.yaml").write_text("env: CartPole-v1\nlearner: dqn\n")
+    (tmp_path / "tune-cartpole" / "trials").mkdir(parents=True)
+    odd = [str(tmp_path / name) for name in ("fresh", "older", "tune-cartpole")]
+
+    assert main(["plot", odd[0], str(one), *odd[1:], str(two)]) == 0
+    said = capsys.readouterr()
+    assert said.out == "plot.png\n"
+    assert [line.split(":")[0] for line in said.err.splitlines()[:3]] == ["actorrl"] * 3
+    for path, why in zip(odd, ("no finished episode yet", "written by an older", "not a run directory"), strict=True):
+        assert [line for line in said.err.splitlines() if path in line and why in line]
+    assert said.err.splitlines()[3:] == ["CartPole-v1  DQN  2 seeds"]
+
+    assert main(["plot", odd[0], str(one)]) == 0
+    assert capsys.readouterr().out == "plot.png\n", "not the curve.png of the run that is left"
+    assert main(["plot", *odd]) == 2
+    assert "actorrl: there is nothing to draw in any of these 3\n" in capsys.readouterr().err
+
+
+def test_which_run_ends_a_band_long_before_the_others_is_said(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(curve, "save", lambda figure, path: None)
+    runs = [str(a_run(tmp_path / str(seed), seed=seed, rows=rows)) for seed, rows in enumerate((40, 20, 39))]
+
+    assert main(["plot", *runs]) == 0
+    said = capsys.readouterr().err
+    assert said == f"CartPole-v1  DQN  3 seeds, the band ends after 200 steps, where {runs[1]} does\n"
+
+    assert main(["plot", runs[0], runs[2]]) == 0
+    assert capsys.readouterr().err == "CartPole-v1  DQN  2 seeds\n"
 
 
 @pytest.mark.parametrize(
