@@ -94,8 +94,9 @@ def report(arguments: list[str]) -> int:
             run = load(path, trust=given.trust)
             print("playing an episode ...", file=sys.stderr)
             recording = record(run, given.which)
-        except (ValueError, LookupError, OSError, ImportError) as error:
-            why = f"No episode could be recorded: {error}"
+        except Exception as error:  # an environment, an agent or a library of anybody: the curves remain
+            said = str(error) if isinstance(error, (ValueError, OSError, ImportError)) else ""
+            why = f"No episode could be recorded: {said or f'{type(error).__name__}: {error}'}"
             print(f"actorrl: {' '.join(why.split())}", file=sys.stderr)
     content = view.tree(path, run, recording, why) | {"which": given.which}
     print(view.write(path, content, None if given.out is None else Path(given.out)))

@@ -194,3 +194,19 @@ def test_of_several_choices_each_has_its_chosen_one_and_what_is_forbidden_says_s
     document = shown(masked)
     assert "<code>not allowed</code>" in document
     assert re.findall(r'<span class="chosen">(.*?)</span>', document) == ["action 1"]
+
+
+@pytest.mark.parametrize("error", [RuntimeError, AttributeError, AssertionError, TypeError])
+def test_an_episode_that_fails_leaves_a_report_that_says_why(error, tmp_path, capsys, monkeypatch):
+    run = train(QLearningConfig(), "FrozenLake-v1", steps=60, run_dir=tmp_path / "run")
+
+    def step(*arguments):
+        raise error("no display\nat all")
+
+    monkeypatch.setattr("gymnasium.envs.toy_text.frozen_lake.FrozenLakeEnv.step", step)
+    assert main(["report", str(run.directory)]) == 0
+
+    shown = capsys.readouterr()
+    assert shown.out == f"{run.directory / 'report.html'}\n"
+    assert f"actorrl: No episode could be recorded: {error.__name__}: no display at all\n" in shown.err
+    assert error.__name__ in data_of(run.directory / "report.html")["episode_note"]
