@@ -229,13 +229,13 @@ def is_bare_name(name: str) -> bool:
         return True
 
 
-def agent_of(tree: Mapping[str, Any]) -> Any:
-    """A config, or the user's own agent, of what a file says: {name, ...}."""
+def agent_of(tree: Mapping[str, Any], where: str = "agent") -> Any:
+    """A config, or the user's own agent, of what a file says: {name, ...}; `where` it does."""
     values = {str(key): value for key, value in tree.items()}
     name = str(values.pop("name", ""))
     kind = _algorithm(name)
     if isinstance(kind, type) and dataclasses.is_dataclass(kind) and hasattr(kind, "build"):
-        return from_mapping(kind, values, "agent")
+        return from_mapping(kind, values, where)
     if not isinstance(kind, type) or not (hasattr(kind, "get_action") and hasattr(kind, "update")):
         raise ValueError(f"agent {name!r} is neither a config with build nor a class with get_action and update")
     try:
@@ -266,11 +266,20 @@ def arrangement_of(tree: Any) -> Any:
     for known, kind in ARRANGEMENTS.items():
         if short == known.replace("-", ""):
             if kind is SharedReplay and isinstance(values.get("agents"), (list, tuple)):
-                values["agents"] = [agent_of(one) if isinstance(one, Mapping) else one for one in values["agents"]]
+                values["agents"] = [_one_of_several(one, i) for i, one in enumerate(values["agents"])]
             return from_mapping(kind, values, "arrangement")
     if ":" in name:
         return from_mapping(resolve(name, "arrangement"), values, "arrangement")
     raise ValueError(f"arrangement {name!r} is not known{did_you_mean(name.lower(), [*ARRANGEMENTS, 'none'])}")
+
+
+def _one_of_several(tree: Any, i: int) -> Any:
+    """An agent of an arrangement's list: {name, ...} or a name; ValueErrors say which. A config is one already."""
+    where = f"arrangement.agents[{i}]"
+    try:
+        return tree if is_config(tree) else agent_of(tree if isinstance(tree, Mapping) else {"name": tree}, where)
+    except ValueError as error:
+        raise ValueError(str(error) if str(error).startswith(where) else f"{where}: {error}") from error
 
 
 def _key_of(arrangement: Any) -> str:

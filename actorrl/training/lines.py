@@ -64,6 +64,8 @@ def _walk(node: Any, prefix: str, lines: dict[str, int]) -> None:
             named = [item for key, item in value.value if key.value == "name"] if _maps(value) else [value]
             if named and isinstance(named[0], yaml.ScalarNode):
                 lines.setdefault(f"{prefix}{named[0].value}", named[0].start_mark.line + 1)
+            if _maps(value):
+                lines.setdefault(f"{prefix}{i}", value.start_mark.line + 1)
             _walk(value, f"{prefix}{i}.", lines)
 
 
@@ -99,7 +101,7 @@ def _covers(message: str, key: str) -> bool:
 
 def _names(message: str, key: str) -> bool:
     """Whether a sentence is about a key: it begins with it, or says it after the name of what has the field."""
-    subject = message.replace("-", "_").partition("; ")[0]
+    subject = re.sub(r"\[(\d+)\]", r".\1", message.replace("-", "_").partition("; ")[0])
     if re.match(rf"{re.escape(key)}(?![\w.])", subject):
         return True
     head, _, item = key.replace("-", "_").partition(".")

@@ -93,6 +93,42 @@ def test_what_does_not_fit_is_refused_with_its_line_and_the_nearest_name(old, ne
     assert not Path("out").exists()
 
 
+SEVERAL = """\
+env: CartPole-v1
+steps: 50
+arrangement:
+  name: shared-replay
+  agents:
+    - name: dqn
+      gamma: 0.9
+    - {name: dqn,
+       gamma: 0.8}
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("gamma: 0.9", "gama: 0.9", r"mine.yaml, line 7: arrangement.agents\[0\].gama is not known; did you mean"),
+        ("gamma: 0.8", "gama: 0.8", r"mine.yaml, line 9: arrangement.agents\[1\].gama is not known; did you mean"),
+        ("gamma: 0.8", "gamma: often", r"mine.yaml, line 9: arrangement.agents\[1\].gamma must be a number"),
+        ("0.8", "8", r"mine.yaml, line 8: arrangement.agents\[1\]: DQNConfig: gamma must be a number between 0 and 1"),
+        ("{name: dqn", "{name: dqm", r"mine.yaml, line 8: arrangement.agents\[1\]: agent 'dqm' is not known; did you"),
+    ],
+)
+def test_which_of_several_agents_does_not_fit_is_said_with_its_line(old, new, said):
+    Path("mine.yaml").write_text(SEVERAL.replace(old, new, 1))
+
+    with pytest.raises(ValueError, match=said):
+        read("mine.yaml")
+
+
+def test_agents_of_a_list_may_be_names():
+    Path("mine.yaml").write_text(SEVERAL.partition("    - ")[0] + "    - dqn\n    - {name: dqn}\n")
+
+    assert read("mine.yaml").arrangement.agents == (DQNConfig(), DQNConfig())
+
+
 @pytest.mark.parametrize(
     ("env", "said"),
     [
