@@ -138,18 +138,17 @@ class Unready(gymnasium.Env):
 
 @pytest.mark.parametrize("error", [AssertionError, RuntimeError, gymnasium.error.DependencyNotInstalled])
 def test_an_environment_whose_constructor_fails_is_named_with_what_it_raised(error):
-    with pytest.raises(NotMade, match=f"^env: Unready could not be made: {error.__name__}: the wind is too strong$"):
+    with pytest.raises(NotMade, match=rf"^env: Unready could not be made: {error.__name__}: the wind is too strong$"):
         EnvironmentSource({"name": "test_environment_source:Unready", "error": error}).spaces()
-    for plain in (ValueError, TypeError):
-        with pytest.raises(plain, match="^the wind\nis too strong$"):
-            EnvironmentSource(lambda: Unready(plain)).spaces()
+    with pytest.raises(TypeError, match=r"^the wind\nis too strong$"):
+        EnvironmentSource(lambda: Unready(TypeError)).spaces()
 
 
 def test_a_module_that_cannot_be_imported_is_told_of_where_an_environment_is_made():
     gymnasium.register("Nowhere-v0", entry_point="no_such_module:Env")
     try:
         source = EnvironmentSource({"name": "Nowhere-v0", "size": 3})
-        with pytest.raises(NotMade, match="env: Nowhere-v0 could not be made: ModuleNotFoundError: .*no_such_module"):
+        with pytest.raises(NotMade, match=r"env: Nowhere-v0 could not be made: ModuleNotFoundError: .*no_such_module"):
             source.spaces()
     finally:
         gymnasium.registry.pop("Nowhere-v0")
