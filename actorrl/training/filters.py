@@ -29,7 +29,7 @@ from gymnasium.wrappers import (
     TimeLimit,
 )
 
-from actorrl.training.names import did_you_mean, name_of, or_yours, resolve
+from actorrl.training.names import did_you_mean, is_unnamed, or_yours, resolve, written
 
 __all__ = ["FILTERS", "Earnings", "Named", "Unfiltered", "named", "wrapped", "wrappers_of"]
 
@@ -67,7 +67,7 @@ class Named:
 
     @property
     def _name(self) -> str:
-        return self.short or str(name_of(self.wrap))
+        return self.short or written(self.wrap)
 
     def to_tree(self) -> dict[str, Any]:
         """As YAML holds it."""
@@ -103,7 +103,7 @@ def _of_name(item: Any) -> Any:
         wrap, defaults = FILTERS[short]
         _check_keywords(wrap, keywords, short)
         return Named(wrap, {**defaults, **keywords}, short)
-    if ":" not in name:
+    if ":" not in name and not is_unnamed(name):
         raise ValueError(f"the wrapper {name!r} is not known{or_yours(short, FILTERS)}")
     wrap = resolve(name, "the wrapper")
     _check_keywords(wrap, keywords, name)
@@ -125,8 +125,8 @@ def _check_keywords(wrap: Any, keywords: Mapping[str, Any], name: str) -> None:
 
 
 def named(wrap: Any) -> Any:
-    """How a file names a wrapper."""
-    return wrap.to_tree() if isinstance(wrap, Named) else name_of(wrap) or str(wrap)
+    """How a file names a wrapper; one that has no name as `written` does."""
+    return wrap.to_tree() if isinstance(wrap, Named) else written(wrap)
 
 
 class Earnings(gymnasium.Wrapper):

@@ -8,7 +8,8 @@ from __future__ import annotations
 import difflib
 import importlib
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 
@@ -16,8 +17,10 @@ def resolve(name: str, what: str) -> Any:
     """The object that `module:Qualified.Name` means; `what` says in errors what was looked for.
 
     Raises:
-        ValueError: if the name has no colon, the module cannot be imported, or has no such name.
+        ValueError: if the name has no colon or is that of something unnamed, the module cannot be imported, or has no such name.
     """
+    if is_unnamed(name):
+        raise ValueError(f"{what} {name} was made in Python and cannot be made again by a name")
     module_name, colon, path = name.partition(":")
     if not colon or not path:
         raise ValueError(f"{what} {name!r} is not known: expected one of ours, or module:Class")
@@ -42,6 +45,27 @@ def name_of(thing: Any) -> str | None:
         return f"{module}:{path}" if resolve(f"{module}:{path}", "name") is thing else None
     except ValueError:
         return None
+
+
+def written(thing: Any) -> str:
+    """How a file names what came from Python: `name_of`, else <...>, by which a reader may know it, and nobody else."""
+    return name_of(thing) or f"<{getattr(thing, '__qualname__', type(thing).__name__)}>"
+
+
+def is_unnamed(name: str) -> bool:
+    """Whether a file holds no name of it, as `written` says: it can only be passed again."""
+    return name.startswith("<")
+
+
+@contextmanager
+def passed_again(call: str) -> Iterator[None]:
+    """Say in a ValueError about what a run's config.yaml names by which `call` the same things can be passed again."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(
+            f"what config.yaml names cannot be made again, pass all of it again: {call} ({error})"
+        ) from error
 
 
 def or_yours(name: str, known: Iterable[str]) -> str:

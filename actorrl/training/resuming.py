@@ -7,7 +7,7 @@ checkpoints/latest ─► Resumption ──────────────�
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,8 @@ from actorrl._version import __version__
 from actorrl.training import checkpoints
 from actorrl.training.entry import Prepared, prepare_again
 from actorrl.training.experiment import Experiment, agent_of, is_bare_name
+from actorrl.training.filters import wrappers_of
+from actorrl.training.names import passed_again
 from actorrl.training.run import Run, load
 from actorrl.training.run_directory import RunDirectory, in_use
 from actorrl.training.saving import Resumption, read
@@ -31,7 +33,7 @@ def resume(
     trust: bool = False,
     agent: Any = None,
     env: Any = None,
-    wrappers: Sequence[Callable[..., Any]] = (),
+    wrappers: Sequence[Any] = (),
     callbacks: Sequence[Any] = (),
 ) -> Run:
     """Go on with a run from its last checkpoint. One role inline ends up where it would have without the break.
@@ -42,7 +44,7 @@ def resume(
         trust: open `agent.pkl`, a pickle, which can run any code: for agents without a state_dict.
         agent: for an agent whose class cannot be made by its name and arguments alone: an instance to fill.
         env: for an environment that had no name (a lambda, an instance): the same again.
-        wrappers: the same again, where they had no names.
+        wrappers: for wrappers of which one had no name: all of them again.
         callbacks: in place of those that config.yaml names.
 
     Returns:
@@ -52,10 +54,9 @@ def resume(
         FileNotFoundError: no run directory. BlockingIOError: another process trains in it.
         PermissionError: the agent is a pickle, without trust. ValueError: what config.yaml names cannot be found.
     """
-    given = {"agent": agent, "env": env, "wrappers": tuple(wrappers) or None}
-    given["callbacks"] = tuple(callbacks) or None
-    prepared = prepare_resume(run_dir, steps=steps, trust=trust, **given)
-    return load(run_dir, trust=trust, agent=agent, env=env) if prepared is None else prepared.run()
+    again = {"agent": agent, "env": env, "wrappers": wrappers_of(wrappers)}
+    prepared = prepare_resume(run_dir, steps=steps, trust=trust, callbacks=tuple(callbacks), **again)
+    return load(run_dir, trust=trust, **again) if prepared is None else prepared.run()
 
 
 def prepare_resume(
@@ -122,14 +123,17 @@ def _experiment(
             f"this run's agent is a {named['name']}, which cannot be made again by that name: go on with an instance "
             f"to fill, resume(run_dir, agent=...)"
         )
-    for key in ("env", "wrappers", "callbacks"):
-        if given.get(key) is not None:
-            tree[key] = None
+    tree["wrappers"] = None
+    if given.get("env") is not None:
+        tree["env"] = None
+    if given.get("callbacks"):
+        tree["callbacks"] = None
     experiment = Experiment.from_tree(tree, directory.path.name)
     if agent is not None:
         experiment.agent, experiment.agent_tree = agent, named
     experiment.env = given["env"] if given.get("env") is not None else experiment.env
-    experiment.wrappers = given.get("wrappers") or experiment.wrappers
+    with passed_again("resume(run_dir, wrappers=[...])"):
+        experiment.wrappers = given.get("wrappers") or wrappers_of(config["wrappers"])
     experiment.callbacks = given.get("callbacks") or experiment.callbacks
     experiment.steps = experiment.steps if steps is None else steps  # type: ignore[assignment]
     if experiment.env is None:

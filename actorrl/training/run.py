@@ -21,6 +21,7 @@ from actorrl.training.environment_source import EnvironmentSource
 from actorrl.training.evaluation import CLOSING, Evaluation, Evaluator, Player
 from actorrl.training.experiment import agent_of, arrangement_of, is_bare_name, trainees
 from actorrl.training.filters import wrappers_of
+from actorrl.training.names import passed_again
 from actorrl.training.roles import Recipe, Snapshot
 from actorrl.training.run_directory import CHECKPOINTS, Metrics, RunDirectory
 
@@ -222,7 +223,9 @@ class Run:
         return f"<Run {self.directory}: {' and '.join(kinds)}, {self.config['steps']:,} steps>"
 
 
-def load(run_dir: str | Path, *, trust: bool = False, agent: Any = None, env: Any = None) -> Run:
+def load(
+    run_dir: str | Path, *, trust: bool = False, agent: Any = None, env: Any = None, wrappers: Sequence[Any] = ()
+) -> Run:
     """Read a run back from its directory. No actor is started, and nothing in the files is executed.
 
     Args:
@@ -230,6 +233,7 @@ def load(run_dir: str | Path, *, trust: bool = False, agent: Any = None, env: An
         trust: open `agent.pkl`, a pickle, which can run any code.
         agent: for an agent with a state_dict whose class cannot be made without arguments: an instance to fill.
         env: for an environment that had no name (a lambda, an instance): the same again.
+        wrappers: for wrappers of which one had no name (a lambda, a partial, a class of the script): all of them again.
 
     Raises:
         FileNotFoundError: no run directory. ValueError: what config.yaml names cannot be found.
@@ -241,7 +245,10 @@ def load(run_dir: str | Path, *, trust: bool = False, agent: Any = None, env: An
         raise ValueError(
             "the environment of this run has no name that a file could hold: pass it again, load(run_dir, env=...)"
         )
-    source = EnvironmentSource(env, wrappers_of(config["wrappers"]))
+    given = wrappers_of(wrappers)
+    with passed_again("load(run_dir, wrappers=[...])"):
+        given = given or wrappers_of(config["wrappers"])
+    source = EnvironmentSource(env, given)
     named, arrangement = config["agent"], arrangement_of(config["arrangement"])
     bare = named is not None and is_bare_name(str(named["name"]))
     if agent is None and named is not None and not (bare and _pickled(directory)):

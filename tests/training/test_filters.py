@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
+import sys
 from dataclasses import replace
 
 import gymnasium
@@ -11,7 +13,7 @@ import pytest
 from gymnasium.spaces import Box, Discrete
 from small_agents import Counting
 
-from actorrl import A2CConfig, DQNConfig, PPOConfig, load, train
+from actorrl import A2CConfig, DQNConfig, PPOConfig, load, resume, train
 from actorrl.cli.main import main
 from actorrl.rl.environments import LocalEnvironments
 from actorrl.training.entry import prepare
@@ -103,6 +105,40 @@ def test_names_may_be_given_to_train_and_on_the_command_line(tmp_path, capfd):
     options = ["--wrappers", "frame_stack,flatten", "--agent.learning-starts", "20", "--arrangement", "none"]
     assert main(["train", "cartpole", "--steps", "30", "--run-dir", "out", *options]) == 0
     assert load("out").config["wrappers"] == [{"name": "frame_stack", "stack_size": 4}, {"name": "flatten"}]
+
+
+class OfAScript(gymnasium.Wrapper):
+    """As `__main__` has one."""
+
+
+OfAScript.__module__ = "__main__"
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda environment: gymnasium.wrappers.TimeLimit(environment, 20),
+        functools.partial(gymnasium.wrappers.TimeLimit, max_episode_steps=20),
+        type("Local", (gymnasium.Wrapper,), {"__qualname__": "test.<locals>.Local"}),
+        OfAScript,
+    ],
+    ids=["lambda", "partial", "local", "script"],
+)
+def test_a_wrapper_without_a_name_is_passed_again(wrap, capfd, monkeypatch):
+    monkeypatch.setattr(sys.modules["__main__"], "OfAScript", OfAScript, raising=False)
+    run = train(DQNConfig(hidden_sizes=(8,)), "CartPole-v1", steps=30, wrappers=[wrap, "flatten"], run_dir="out")
+    monkeypatch.delattr(sys.modules["__main__"], "OfAScript")
+
+    with pytest.raises(ValueError, match=r"pass all of it again: load\(run_dir, wrappers=\[\.\.\.\]\) \(the wrapper"):
+        load("out")
+    with pytest.raises(ValueError, match=r"pass all of it again: resume\(run_dir, wrappers=\[\.\.\.\]\) \(the wrapper"):
+        resume("out", steps=40)
+    assert main(["evaluate", "out"]) == 2 and "load(run_dir, wrappers=[...])" in capfd.readouterr().err
+
+    again = load("out", wrappers=[wrap, "flatten"])
+    assert again.evaluate(5).returns.tolist() == run.evaluate(5).returns.tolist()
+    assert resume("out", wrappers=[wrap, "flatten"]).metrics["steps"][-1] == 30, "of a finished run"
+    assert resume("out", steps=40, wrappers=[wrap, "flatten"]).metrics["steps"][-1] == 40
 
 
 class Watcher:
