@@ -17,7 +17,7 @@ def resolve(name: str, what: str) -> Any:
     """The object that `module:Qualified.Name` means; `what` says in errors what was looked for.
 
     Raises:
-        ValueError: if the name has no colon or is that of something unnamed, the module cannot be imported, or has no such name.
+        ValueError: if the name has no colon, the module cannot be imported or has no such name, or it `is_unnamed`.
     """
     if is_unnamed(name):
         raise ValueError(f"{what} {name} was made in Python and cannot be made again by a name")
