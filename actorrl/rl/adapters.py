@@ -13,7 +13,7 @@ import gymnasium
 import numpy as np
 
 from actorrl.rl.cadence import Updates
-from actorrl.rl.nouns import Acted, Array, Parts, Policy, Stepped
+from actorrl.rl.nouns import Acted, Array, Parts, Stepped
 from actorrl.rl.spaces import as_action
 from actorrl.rl.windows import NStepWindow, Step, StepWindow
 
@@ -113,6 +113,10 @@ class _OneLane:
         self._last = step
 
 
+def _masks(action_mask: Any) -> dict[str, Array]:
+    return {} if action_mask is None else {"action_mask": np.asarray(action_mask, np.bool_)[None]}
+
+
 def _plain(action: Any) -> Any:
     return action.item() if np.ndim(action) == 0 else action
 
@@ -146,9 +150,9 @@ class StepAgent:
         """An action with exploration. `step` is the environment steps so far; the agent's own count by default."""
         return self._act(observation, self.steps if step is None else step, explore=True)
 
-    def greedy_action(self, observation: Any) -> Any:
-        """An action without exploration."""
-        return self._act(observation, self.steps, explore=False)
+    def greedy_action(self, observation: Any, action_mask: Any = None) -> Any:
+        """An action without exploration; of those that are legal, where `action_mask` bool [n] says which."""
+        return self._act(observation, self.steps, explore=False, action_mask=action_mask)
 
     def explain(self, observation: Any, action_mask: Any = None) -> dict[str, Any]:
         """What the agent makes of one observation, without exploration.
@@ -160,7 +164,7 @@ class StepAgent:
         """
         policy: Any = self.parts.policy
         batch = self._encoded(observation)[None]
-        masks = {} if action_mask is None else {"action_mask": np.asarray(action_mask, np.bool_)[None]}
+        masks = _masks(action_mask)
         acted = policy.act(batch, policy.initial_state(1), self.steps, explore=False, rng=self._rng, **masks)
         told = policy.explain(batch, **masks) if hasattr(policy, "explain") else {}
         explained = {"action": _plain(acted.action[0]), **{name: values[0] for name, values in told.items()}}
@@ -171,10 +175,10 @@ class StepAgent:
             explained |= {} if value is None else {"value": float(value[0])}
         return explained
 
-    def _act(self, observation: Any, step: int, *, explore: bool) -> Any:
-        policy: Policy = self.parts.policy
+    def _act(self, observation: Any, step: int, *, explore: bool, action_mask: Any = None) -> Any:
+        policy: Any = self.parts.policy
         batch = self._encoded(observation)[None]
-        acted = policy.act(batch, policy.initial_state(1), step, explore=explore, rng=self._rng)
+        acted = policy.act(batch, policy.initial_state(1), step, explore=explore, rng=self._rng, **_masks(action_mask))
         if explore:
             self._extras = acted.extras
         return _plain(acted.action[0])

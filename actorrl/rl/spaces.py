@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -105,11 +106,7 @@ class Encoder:
 
     def is_one(self, observation: Any) -> bool:
         """Whether this is one observation rather than a batch of them, judged by its shape."""
-        if isinstance(self.space, (Box, MultiBinary, MultiDiscrete)):
-            return np.shape(observation) == self.space.shape
-        if isinstance(self.space, Discrete):
-            return np.ndim(observation) == 0
-        return bool(self.space.contains(observation))
+        return has_shape(self.space, observation)
 
     def batch(self, observations: Any) -> Array:
         """[B, *o] of a sequence of observations."""
@@ -117,6 +114,32 @@ class Encoder:
         if isinstance(space, Box) and space.shape and not is_image(space):  # at once, which takes a tenth of the time
             return np.concatenate(observations, dtype=np.float32, casting="unsafe").reshape(len(observations), -1)
         return np.stack([self(observation) for observation in observations])
+
+
+def has_shape(space: Space, observation: Any) -> bool:
+    """Whether this is one observation of `space` by its keys, length and shape: numbers of other types, lists as JSON
+    holds them, and values beyond the bounds are taken. Of a space that does not flatten, whether it lies in it.
+    """
+    if isinstance(space, Dict):
+        same = isinstance(observation, Mapping) and observation.keys() == space.spaces.keys()
+        return same and all(has_shape(inner, observation[key]) for key, inner in space.spaces.items())
+    if isinstance(space, Tuple):
+        several = isinstance(observation, (tuple, list)) or (isinstance(observation, np.ndarray) and observation.ndim)
+        if not several or len(observation) != len(space.spaces):
+            return False
+        return all(map(has_shape, space.spaces, observation))
+    if isinstance(space, (Box, MultiBinary, MultiDiscrete)):
+        return _shape(observation) == space.shape
+    if isinstance(space, Discrete):
+        return _shape(observation) == ()
+    return bool(space.contains(observation))
+
+
+def _shape(observation: Any) -> tuple[int, ...] | None:
+    try:
+        return np.shape(observation)
+    except ValueError:  # sequences of several lengths
+        return None
 
 
 def as_actions(space: Space, actions: Any) -> Any:

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete
+from gymnasium.spaces import Discrete, MultiDiscrete, flatdim
 
 from actorrl.rl.adapters import StepAgent
 from actorrl.rl.seeding import agent_seed
-from actorrl.rl.spaces import Encoder, as_action
+from actorrl.rl.spaces import Encoder, as_action, can_flatten
 from actorrl.training import checkpoints, curve
 from actorrl.training.copies import copy_of
 from actorrl.training.environment_source import EnvironmentSource
@@ -26,8 +26,6 @@ from actorrl.training.roles import Recipe, Snapshot
 from actorrl.training.run_directory import CHECKPOINTS, Metrics, RunDirectory
 
 Array = np.ndarray
-SHAPED = (Box, Discrete, MultiBinary, MultiDiscrete)
-"""Spaces whose observations are known by their shape."""
 
 
 class Run:
@@ -79,18 +77,22 @@ class Run:
         """After how many environment steps a checkpoint was taken."""
         return int(checkpoints.about(self._existing(which))["steps"])
 
-    def act(self, observation: Any, explore: bool = False) -> Any:
+    def act(self, observation: Any, explore: bool = False, action_mask: Any = None) -> Any:
         """What the final agent does: the action for one observation, or a list or array of actions for a batch.
 
-        An observation has the shape the environment gives; a batch is a sequence of these. Greedy unless `explore`
-        (a bare agent without `greedy_action` always explores).
+        Greedy unless `explore` (a bare agent without `greedy_action` always explores).
+
+        Args:
+            observation: one has the shape the environment gives; a batch is a sequence of these.
+            explore: act as in training.
+            action_mask: bool [n], the actions that are legal, or [B, n] of each observation of a batch.
 
         Raises:
-            ValueError: it is neither.
+            ValueError: the observation is neither, or the mask does not fit, or the agent takes none.
         """
         if Encoder(self._recipe.observation_space).is_one(observation):
-            return self._actions([observation], explore)[0]
-        actions = self._actions(self._batch(observation), explore)
+            return self._actions([observation], explore, action_mask)[0]
+        actions = self._actions(self._batch(observation), explore, action_mask)
         return actions if self._recipe.bare else np.array(actions)
 
     def explain(self, observation: Any, which: str | int | None = None, action_mask: Any = None) -> dict[str, Any]:
@@ -122,15 +124,15 @@ class Run:
         space, batch = self._recipe.observation_space, []
         if isinstance(observations, Iterable) and not isinstance(observations, (str, Mapping)):
             batch = list(observations)
-        shaped = isinstance(space, SHAPED)
-        if not batch or (shaped and not all(map(Encoder(space).is_one, batch))):
+        if not batch or (can_flatten(space) and not all(map(Encoder(space).is_one, batch))):
             shape = np.shape(np.asarray(observations, object))
             found = f"an array of shape {shape}" if shape else f"{observations!r:.60}"
             raise ValueError(f"act takes one observation of {space}, or a batch of them; found {found}")
         return batch
 
-    def _actions(self, observations: list[Any], explore: bool) -> list[Any]:
+    def _actions(self, observations: list[Any], explore: bool, action_mask: Any) -> list[Any]:
         agent, space = self.agent, self._recipe.action_space
+        masks = {} if action_mask is None else {"action_mask": self._mask(action_mask, len(observations))}
         if self._recipe.bare:
             if not explore and hasattr(agent, "greedy_action"):
                 actions = [agent.greedy_action(observation) for observation in observations]
@@ -140,8 +142,20 @@ class Run:
             policy, encode = agent.parts.policy, agent.parts.encode
             batch = np.stack([encode(observation) if encode else observation for observation in observations])
             state = policy.initial_state(len(batch))
-            actions = list(policy.act(batch, state, agent.steps, explore=explore, rng=self._rng).action)
+            actions = list(policy.act(batch, state, agent.steps, explore=explore, rng=self._rng, **masks).action)
         return [as_action(space, action) for action in actions]
+
+    def _mask(self, action_mask: Any, count: int) -> Array:
+        """bool [count, n]. ValueError where it is of another shape, or nobody takes one."""
+        space = self._recipe.action_space
+        if self._recipe.bare or not isinstance(space, (Discrete, MultiDiscrete)):
+            what = "an agent of your own, which sees the observation alone" if self._recipe.bare else f"actions {space}"
+            raise ValueError(f"action_mask is for algorithms that choose among n actions; found {what}: leave it out")
+        mask, n = np.asarray(action_mask, np.bool_), flatdim(space)
+        if mask.shape not in ((n,), (count, n)):
+            of_each = f", or ({count}, {n}) of each observation" if count > 1 else ""
+            raise ValueError(f"action_mask must have the shape ({n},) of the actions{of_each}; found {mask.shape}")
+        return np.broadcast_to(mask, (count, n))
 
     def evaluate(
         self, episodes: int = 100, which: str | int = "best", *, render: bool = False, patience: float = float("inf")

@@ -57,6 +57,29 @@ def test_one_observation_is_told_from_a_batch(space):
     assert len(encoder.batch([observation, observation])) == 2
 
 
+@each_space
+def test_one_observation_is_known_by_its_shape_whatever_holds_its_numbers(space):
+    def as_json(value):
+        if isinstance(value, dict):
+            return {key: as_json(inner) for key, inner in value.items()}
+        return [as_json(inner) for inner in value] if isinstance(value, tuple) else value.tolist()
+
+    encoder, one = Encoder(space), as_json(space.sample())
+
+    assert encoder.is_one(one) and not encoder.is_one([one, one])
+    assert encoder(one).shape == encoder.encoded_space.shape
+
+
+def test_one_observation_of_several_parts_may_lie_out_of_bounds_and_be_of_other_types():
+    keys = Encoder(Dict(position=Box(-1, 1, (2,)), pair=Tuple((Discrete(3), Box(0, 1, (1,))))))
+    one = {"position": np.array([1.001, 0.0]), "pair": [1, np.array([-1e-9])]}
+
+    assert keys.is_one(one) and keys(one).shape == (6,)
+    assert not keys.is_one({"position": one["position"]}), "a key is missing"
+    assert not keys.is_one({**one, "position": [0.0]}) and not keys.is_one({**one, "pair": [1]})
+    assert not keys.is_one({**one, "position": [[0.0], [0.0, 1.0]]}), "ragged"
+
+
 def test_pictures_keep_their_shape():
     assert Encoder(Box(0, 255, (12, 12, 3), np.uint8)).encoded_space.shape == (12, 12, 3)
 

@@ -8,9 +8,9 @@ import sys
 import gymnasium
 import numpy as np
 import pytest
-from small_agents import Saved, Tabular
+from small_agents import Keys, Saved, Tabular
 
-from actorrl import DQNConfig, QLearningConfig, Run, load, train
+from actorrl import DQNConfig, QLearningConfig, Run, SACConfig, load, train
 from actorrl.actor.engine import active
 from actorrl.training.entry import prepare
 from actorrl.training.experiment import Experiment
@@ -54,6 +54,45 @@ def test_act_explores_if_asked(run):
 
     assert len({run.act(observation) for _ in range(200)}) == 1
     assert len({run.act(observation, explore=True) for _ in range(200)}) == 2
+
+
+def test_act_takes_a_mask_of_the_actions_that_are_legal(run):
+    observations = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
+    only = np.array([[True, False], [False, True]] * 3)
+
+    assert run.act(observations, action_mask=only).tolist() == [0, 1] * 3
+    each = zip(observations, only.astype(int).tolist(), strict=True)
+    assert [run.act(observation, action_mask=mask) for observation, mask in each] == [0, 1] * 3
+    assert run.act(observations, action_mask=[0, 1]).tolist() == [1] * 6, "one for all of them"
+    assert {run.act(observations[0], True, only[1]) for _ in range(50)} == {1}
+    assert [run.agent.greedy_action(observations[0], mask) for mask in only[:2]] == [0, 1]
+
+
+@pytest.mark.parametrize("wrong", [[True], [[1, 0]] * 3, True])
+def test_a_mask_that_does_not_fit_is_refused(run, wrong):
+    with pytest.raises(ValueError, match=r"the shape \(2,\) of the actions, or \(2, 2\) of each observation; found"):
+        run.act(np.zeros((2, 4)), action_mask=wrong)
+
+
+def test_who_takes_no_mask_refuses_it():
+    bare = train(Saved(4), "FrozenLake-v1", steps=20, run_dir="bare")
+    boxed = train(SACConfig(hidden_sizes=(8,)), "Pendulum-v1", steps=20, run_dir="boxed")
+
+    with pytest.raises(ValueError, match="found an agent of your own"):
+        bare.act(0, action_mask=[1, 1, 0, 0])
+    with pytest.raises(ValueError, match="found actions Box"):
+        boxed.act(np.zeros(3), action_mask=[1])
+
+
+def test_act_takes_an_observation_of_several_parts_as_json_holds_it():
+    run = train(DQNConfig(hidden_sizes=(8,)), Keys, steps=20)
+    one = {"where": [0.25, 1.5], "room": 1, "switches": [0, 1], "dials": [1, 2]}
+    exact = {key: np.array(value, np.float32 if key == "where" else np.int64) for key, value in one.items()}
+
+    assert run.act(one) == run.act(exact) in (0, 1)
+    assert run.act([one, exact]).tolist() == [run.act(one)] * 2
+    with pytest.raises(ValueError, match="act takes one observation of Dict"):
+        run.act([one, {**one, "where": [0.25]}])
 
 
 def test_an_evaluation_is_its_mean_and_prints_as_the_command_line_does(run):
