@@ -11,6 +11,7 @@ TensorBoard.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,9 +19,9 @@ from typing import Any
 
 from actorrl.rl.tracks import Episode
 from actorrl.training.evaluation import Evaluation
-from actorrl.training.names import did_you_mean
+from actorrl.training.names import did_you_mean, is_unnamed, written
 
-__all__ = ["EVENTS", "Callbacks", "Event", "made"]
+__all__ = ["EVENTS", "Callbacks", "Event", "made", "written_callback"]
 
 EVENTS = (
     *("on_start", "on_episode_end", "on_fragment", "on_update"),
@@ -147,3 +148,18 @@ def made(callback: Any) -> Any:
         return callback()
     except TypeError as error:
         raise TypeError(f"the callback {name} cannot be made without arguments: pass an instance ({error})") from error
+
+
+def written_callback(callback: Any) -> str:
+    """How a file names a callback that came from Python: a class, or an instance of one that takes no arguments, by its
+    name; any other instance as what is unnamed, since nobody knows what it was made of.
+    """
+    name = written(callback if isinstance(callback, type) else type(callback))
+    return name if isinstance(callback, type) or is_unnamed(name) or _takes_nothing(type(callback)) else f"<{name}>"
+
+
+def _takes_nothing(kind: type) -> bool:
+    try:
+        return not inspect.signature(kind).parameters
+    except (TypeError, ValueError):  # it does not say
+        return False

@@ -25,7 +25,7 @@ from actorrl.rl.sac import SACConfig
 from actorrl.rl.td3 import TD3Config
 from actorrl.training import presets
 from actorrl.training.arrangements import ARRANGEMENTS, Dataflow, SharedReplay
-from actorrl.training.callbacks import made
+from actorrl.training.callbacks import made, written_callback
 from actorrl.training.evaluation import EvaluationPlan
 from actorrl.training.fields import from_mapping, to_mapping
 from actorrl.training.filters import named, wrappers_of
@@ -75,7 +75,7 @@ class Experiment:
     agent_tree: dict[str, Any] | None = None
     """How a file named the agent, where one did."""
     callback_items: tuple[Any, ...] = ()
-    """How a file named the callbacks, where one did."""
+    """How a file names the callbacks."""
     origin: Origin = field(default_factory=Origin)
 
     @classmethod
@@ -127,6 +127,7 @@ class Experiment:
 
     def checked(self) -> Experiment:
         """Itself, with numbers as numbers. Refuses what is missing, wrong, or not built yet."""
+        self.callback_items = self.callback_items or tuple(map(written_callback, self.callbacks))
         self.callbacks = tuple(made(callback) for callback in self.callbacks)
         if self.agent is None and not _has_agents(self.arrangement):
             raise TypeError("agent is missing: train takes a preset's name, a config or your own object first")
@@ -162,7 +163,7 @@ class Experiment:
             "arrangement": None if arrangement is None else self._arrangement_tree(),
             "engine": self.engine,
             "wrappers": [named(wrap) for wrap in self.wrappers],
-            "callbacks": list(self.callback_items) or [_class_name(callback) for callback in self.callbacks],
+            "callbacks": list(self.callback_items),
             "steps": self.steps,
             "seed": self.seed,
             "evaluation": to_mapping(self.evaluation),

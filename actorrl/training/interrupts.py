@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from actorrl.training.names import is_lasting
 
 __all__ = ["Interrupted", "Interrupts"]
 
@@ -42,10 +45,29 @@ class Interrupts:
 
 
 class Interrupted(KeyboardInterrupt):
-    """A run that was ended by Ctrl-C, after its checkpoint; says how to go on."""
+    """A run that was ended by Ctrl-C, after its checkpoint; says how to go on.
 
-    def __init__(self, directory: Path, written: int | None) -> None:
+    Args:
+        directory: of the run.
+        written: after how many steps the checkpoint was taken; None where there is none.
+        config: what config.yaml holds. Where another process cannot make all of it again, it is to be passed again.
+    """
+
+    def __init__(self, directory: Path, written: int | None, config: Mapping[str, Any]) -> None:
         where = "" if written is None else f" from step {written:,}"
-        super().__init__(
-            f"interrupted; what there is lies in {directory}; go on{where} with: actorrl resume {directory}"
-        )
+        again = _to_pass_again(config)
+        how = f"resume({str(directory)!r}, {', '.join(again)})" if again else f"actorrl resume {directory}"
+        super().__init__(f"interrupted; what there is lies in {directory}; go on{where} with: {how}")
+
+
+def _to_pass_again(config: Mapping[str, Any]) -> list[str]:
+    """Arguments of `resume` for what has no name, or one in a script that only another process runs."""
+    env = config.get("env", "")
+    named = {"env=...": ["<>" if env is None else env]}
+    named |= {f"{key}=[...]": config.get(key) or [] for key in ("wrappers", "callbacks")}
+    names = {argument: [_name(item) for item in items] for argument, items in named.items()}
+    return [argument for argument, items in names.items() if not all(map(is_lasting, items))]
+
+
+def _name(item: Any) -> str:
+    return str(item["name"] if isinstance(item, Mapping) else item)

@@ -57,6 +57,11 @@ def is_unnamed(name: str) -> bool:
     return name.startswith("<")
 
 
+def is_lasting(name: str) -> bool:
+    """Whether another process finds what it names: something named, and not in the script that happens to run."""
+    return not (is_unnamed(name) or name.startswith("__main__:"))
+
+
 @contextmanager
 def passed_again(call: str) -> Iterator[None]:
     """Say in a ValueError about what a run's config.yaml names by which `call` the same things can be passed again."""

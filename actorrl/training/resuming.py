@@ -15,7 +15,7 @@ from typing import Any
 from actorrl._version import __version__
 from actorrl.training import checkpoints
 from actorrl.training.entry import Prepared, prepare_again
-from actorrl.training.experiment import Experiment, agent_of, is_bare_name
+from actorrl.training.experiment import Experiment, agent_of, callbacks_of, is_bare_name
 from actorrl.training.filters import wrappers_of
 from actorrl.training.names import passed_again
 from actorrl.training.run import Run, load
@@ -45,7 +45,7 @@ def resume(
         agent: for an agent whose class cannot be made by its name and arguments alone: an instance to fill.
         env: for an environment that had no name (a lambda, an instance): the same again.
         wrappers: for wrappers of which one had no name: all of them again.
-        callbacks: in place of those that config.yaml names.
+        callbacks: in place of those that config.yaml names; needed where one has no name, or was made of arguments.
 
     Returns:
         The finished `Run`; at once where there are no more steps to make.
@@ -123,24 +123,30 @@ def _experiment(
             f"this run's agent is a {named['name']}, which cannot be made again by that name: go on with an instance "
             f"to fill, resume(run_dir, agent=...)"
         )
-    tree["wrappers"] = None
-    if given.get("env") is not None:
-        tree["env"] = None
-    if given.get("callbacks"):
-        tree["callbacks"] = None
+    tree |= dict.fromkeys(("env", "wrappers", "callbacks"))  # these too
     experiment = Experiment.from_tree(tree, directory.path.name)
     if agent is not None:
         experiment.agent, experiment.agent_tree = agent, named
-    experiment.env = given["env"] if given.get("env") is not None else experiment.env
-    with passed_again("resume(run_dir, wrappers=[...])"):
-        experiment.wrappers = given.get("wrappers") or wrappers_of(config["wrappers"])
-    experiment.callbacks = given.get("callbacks") or experiment.callbacks
+    _fill(experiment, config, given)
     experiment.steps = experiment.steps if steps is None else steps  # type: ignore[assignment]
+    return experiment.checked()
+
+
+def _fill(experiment: Experiment, config: dict[str, Any], given: dict[str, Any]) -> None:
+    """Put in what may have no name: as it was passed again, else by its name. ValueError, which names the argument."""
+    experiment.env = given["env"] if given.get("env") is not None else config["env"]
     if experiment.env is None:
         raise ValueError(
             "the environment of this run has no name that a file could hold: pass it again, resume(run_dir, env=...)"
         )
-    return experiment.checked()
+    with passed_again("resume(run_dir, wrappers=[...])"):
+        experiment.wrappers = given.get("wrappers") or wrappers_of(config["wrappers"])
+    if given.get("callbacks"):
+        experiment.callbacks = given["callbacks"]
+        return
+    with passed_again("resume(run_dir, callbacks=[...])"):
+        experiment.callbacks = callbacks_of(config["callbacks"])
+    experiment.callback_items = tuple(config["callbacks"] or ())
 
 
 def _makes(named: dict[str, Any]) -> bool:

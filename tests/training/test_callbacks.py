@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 import types
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 import yaml
 
 from actorrl import Central, Dataflow, DQNConfig, PPOConfig, QLearningConfig, SharedReplay, load, resume, train
+from actorrl.cli.main import main
 from actorrl.training import curve
 from actorrl.training.callbacks import EVENTS
 from actorrl.training.entry import prepare
@@ -175,6 +177,46 @@ def test_a_file_names_callbacks_which_go_on_where_they_were(monkeypatch):
     assert counted >= 10
 
     assert resume("out", steps=90).metrics["fragments"][-1] > counted
+
+
+def of_a_script(monkeypatch):
+    kind = type("OfAScript", (), {"on_end": lambda self, event: None, "__module__": "__main__"})
+    monkeypatch.setattr(sys.modules["__main__"], "OfAScript", kind, raising=False)
+    return kind
+
+
+@pytest.mark.parametrize("which", ["arguments", "default", "local", "script"])
+def test_what_a_name_alone_does_not_make_again_is_passed_again(which, monkeypatch, capfd):
+    Path("counting_house.py").write_text(MODULE)
+    monkeypatch.syspath_prepend(".")
+    sys.modules.pop("counting_house", None)
+    counting = importlib.import_module("counting_house").Counting
+    local = type("Local", (), {"on_end": lambda self, event: None})
+    made = {"arguments": lambda: counting(10), "default": counting, "local": local, "script": of_a_script(monkeypatch)}
+    run_of(callbacks=[made[which]()])
+    monkeypatch.delattr(sys.modules["__main__"], "OfAScript")
+
+    said = r"pass all of it again: resume\(run_dir, callbacks=\[...\]\) \(the callback .*(Counting|Local|OfAScript)"
+    with pytest.raises(ValueError, match=said):
+        resume("out", steps=400)
+    assert main(["resume", "out", "--steps", "400"]) == 2 and "callbacks=[...]" in capfd.readouterr().err
+    assert load("out").config["callbacks"][0] != "counting_house:Counting"
+    assert resume("out", steps=400, callbacks=[made[which]()]).metrics["steps"][-1] == 400
+
+
+def test_a_class_and_an_instance_that_takes_no_arguments_are_made_again_by_name(monkeypatch):
+    Path("counting_house.py").write_text(MODULE + "class Plain:\n    def on_end(self, event): pass\n")
+    monkeypatch.syspath_prepend(".")
+    sys.modules.pop("counting_house", None)
+    house = importlib.import_module("counting_house")
+
+    run = run_of(callbacks=[house.Counting, house.Plain()])
+
+    assert run.config["callbacks"] == load("out").config["callbacks"] == [
+        "counting_house:Counting",
+        "counting_house:Plain",
+    ]
+    assert resume("out", steps=400).metrics["fragments"][-1] > run.metrics["fragments"][-1]
 
 
 def test_weights_and_biases_gets_config_figures_episodes_and_the_best_score(monkeypatch):

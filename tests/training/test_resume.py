@@ -230,6 +230,36 @@ def test_what_has_no_name_is_given_again(in_small_slices, ctrl_c):
     assert run.metrics["steps"][-1] == 420
 
 
+class Kept:
+    """Takes an argument that no file names."""
+
+    def __init__(self, unit=1):
+        self.unit = unit
+
+    def on_end(self, event):
+        pass
+
+
+def short(environment):
+    return gymnasium.wrappers.TimeLimit(environment, 20)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"callbacks": [Kept(3)]}, r"with: resume\('broken', callbacks=\[\.\.\.\]\)$"),
+        ({"env": lambda: short(Corridor()), "callbacks": [Kept]}, r"with: resume\('broken', env=\.\.\.\)$"),
+        ({"wrappers": [lambda e: short(e)]}, r"with: resume\('broken', wrappers=\[\.\.\.\]\)$"),
+        ({"wrappers": [short, "time_limit"], "callbacks": [Kept]}, "with: actorrl resume broken$"),
+    ],
+    ids=["callback", "env", "wrapper", "named"],
+)
+def test_ctrl_c_says_what_is_to_be_passed_again(given, said, in_small_slices, ctrl_c):
+    ctrl_c()
+    with pytest.raises(KeyboardInterrupt, match=said):
+        run_of(QLearningConfig(), **{"env": "Ice-v0", "run_dir": "broken", **given})
+
+
 def test_a_finished_run_says_so_and_a_total_below_what_was_made_is_refused(in_small_slices, ctrl_c, capfd):
     run_of(QLearningConfig(), "Ice-v0", "done", steps=60)
 
