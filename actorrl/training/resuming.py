@@ -7,12 +7,10 @@ checkpoints/latest ─► Resumption ──────────────�
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from actorrl._version import __version__
 from actorrl.training import checkpoints
 from actorrl.training.entry import Prepared, prepare_again
 from actorrl.training.experiment import Experiment, agent_of, callbacks_of, is_bare_name
@@ -71,7 +69,7 @@ def prepare_resume(
         return None
     with in_use(directory.path):
         resumption = read(directory.checkpoint("latest"), trust=trust, said=_say)
-    with of_version(directory):
+    with directory.of_version():
         experiment = _experiment(config, directory, resumption, steps, given)
     if made is not None:  # it has come to its end once, so no other reason is left to end but the new total
         experiment.stop = StopPlan()
@@ -83,19 +81,6 @@ def prepare_resume(
             f"{directory.path} has made, found {experiment.steps:,}"
         )
     return prepare_again(experiment, directory, resumption, trust)
-
-
-@contextmanager
-def of_version(directory: RunDirectory) -> Iterator[None]:
-    """Say which version wrote a config.yaml that does not fit, where it was another one."""
-    try:
-        yield
-    except ValueError as error:
-        if directory.writer == f"actorrl {__version__}":
-            raise
-        raise ValueError(
-            f"{directory.path / 'config.yaml'} was written by {directory.writer}, and this is {__version__}: {error}"
-        ) from error
 
 
 def _finished(directory: RunDirectory) -> int | None:

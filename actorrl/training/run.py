@@ -260,15 +260,16 @@ def load(
             "the environment of this run has no name that a file could hold: pass it again, load(run_dir, env=...)"
         )
     given = wrappers_of(wrappers)
-    with passed_again("load(run_dir, wrappers=[...])"):
-        given = given or wrappers_of(config["wrappers"])
-    source = EnvironmentSource(env, given)
-    named, arrangement = config["agent"], arrangement_of(config["arrangement"])
-    bare = named is not None and is_bare_name(str(named["name"]))
-    if agent is None and named is not None and not (bare and _pickled(directory)):
-        agent = _made_again(named)
-    seed, spaces = int(config["seed"]), source.spaces()
-    each = trainees(agent, arrangement, config["steps"])
+    with directory.of_version():
+        with passed_again("load(run_dir, wrappers=[...])"):
+            given = given or wrappers_of(config["wrappers"])
+        named, arrangement = config["agent"], arrangement_of(config["arrangement"])
+        bare = named is not None and is_bare_name(str(named["name"]))
+        if agent is None and named is not None and not (bare and _pickled(directory)):
+            agent = _made_again(named, bare)
+        each = trainees(agent, arrangement, config["steps"])
+    source, seed = EnvironmentSource(env, given), int(config["seed"])
+    spaces = source.spaces()
     recipes = [Recipe(one, bare, *spaces, agent_seed(seed, j)) for j, one in enumerate(each)]
     return Run(directory, recipes, source, config, trust)
 
@@ -277,12 +278,14 @@ def _pickled(directory: RunDirectory) -> bool:
     return any(checkpoints.is_pickle(directory.checkpoint(which)) for which in CHECKPOINTS)
 
 
-def _made_again(tree: dict[str, Any]) -> Any:
+def _made_again(tree: dict[str, Any], bare: bool) -> Any:
     try:
         return agent_of(tree)
     except ValueError as error:
-        name = str(tree["name"]).rpartition(":")[2].rpartition(".")[2]
+        name = str(tree["name"])
+        if not bare and ":" not in name:  # one of ours
+            raise ValueError(f"{name} cannot be made of what config.yaml says of this run's agent: {error}") from error
         raise ValueError(
-            f"this run's agent is a {tree['name']} and cannot be made again by that name ({error}): pass an instance "
-            f"to fill with what was learned, load(run_dir, agent={name}(...))"
+            f"this run's agent is a {name} and cannot be made again by that name ({error}): pass an instance to fill "
+            f"with what was learned, load(run_dir, agent={name.rpartition(':')[2].rpartition('.')[2]}(...))"
         ) from error

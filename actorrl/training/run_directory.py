@@ -135,6 +135,17 @@ class RunDirectory:
             version = None
         return f"actorrl {version}" if version else "an older version of actorrl"
 
+    @contextmanager
+    def of_version(self) -> Iterator[None]:
+        """Say which version wrote a config.yaml that does not fit (ValueError), where it was another one."""
+        try:
+            yield
+        except ValueError as error:
+            if self.writer == f"actorrl {__version__}":
+                raise
+            path = self.path / "config.yaml"
+            raise ValueError(f"{path} was written by {self.writer}, and this is {__version__}: {error}") from error
+
 
 @contextmanager
 def in_use(path: Path) -> Iterator[None]:

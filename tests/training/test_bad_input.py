@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from pathlib import Path
 
 import gymnasium
@@ -289,9 +290,14 @@ def test_a_config_that_says_all_there_is_to_say_is_not_written_again(monkeypatch
             r"config.yaml has learner, which this one does not know: it was written",
         ),
         (lambda tree: tree["agent"].update(lr=1), r"written by actorrl 0.0.7, and this is .*: agent.lr is not known"),
+        (
+            lambda tree: tree.update(arrangement={"name": "central", "actors": 2}),
+            r"written by actorrl 0.0.7, and this is .*: arrangement.actors is not known",
+        ),
+        (lambda tree: tree.update(wrappers=["grey"]), r"written by actorrl 0.0.7, and this is .*'grey' is not known"),
     ],
 )
-def test_a_config_of_an_older_version_is_named_before_anything_starts(change, said):
+def test_a_config_of_an_older_version_is_named_before_anything_starts(change, said, capfd):
     train(QLearningConfig(), "FrozenLake-v1", steps=30, run_dir="out")
     versions = yaml.safe_load(Path("out/versions.yaml").read_text())
     Path("out/versions.yaml").write_text(yaml.safe_dump({**versions, "actorrl": "0.0.7"}))
@@ -299,8 +305,23 @@ def test_a_config_of_an_older_version_is_named_before_anything_starts(change, sa
     change(tree)
     Path("out/config.yaml").write_text(yaml.safe_dump(tree))
 
+    for read in (load, lambda path: resume(path, steps=60)):
+        with pytest.raises(ValueError, match=said) as error:
+            read("out")
+        assert "instance" not in str(error.value)
+    for command in (["evaluate", "out"], ["sweep", "out", "--env.is-slippery", "true"]):
+        assert main(command) == 2 and re.search(said, capfd.readouterr().err)
+    main(["report", "out"])
+    assert re.search(said, capfd.readouterr().err)
+
+
+def test_who_spoils_the_config_of_one_of_our_algorithms_is_not_told_to_pass_an_instance():
+    train(QLearningConfig(), "FrozenLake-v1", steps=30, run_dir="out")
+    Path("out/config.yaml").write_text(Path("out/config.yaml").read_text().replace("gamma:", "gama:"))
+
+    said = "^qlearning cannot be made of what config.yaml says of this run's agent: agent.gama is not known"
     with pytest.raises(ValueError, match=said):
-        resume("out", steps=60)
+        load("out")
 
 
 def test_a_config_without_the_newer_keys_is_read(capfd):
