@@ -90,7 +90,7 @@ class Callbacks:
         config: Mapping[str, Any],
         booked: Callable[[int, dict[str, float]], None],
     ) -> None:
-        self._callbacks, self._directory, self._config, self._booked = callbacks, directory, config, booked
+        self._callbacks, self._directory, self.config, self._booked = callbacks, directory, config, booked
         self._wanted = {name for name in EVENTS if any(hasattr(one, name) for one in callbacks)}
         self.stopping: str | None = None
         """Why a callback wants the run to end."""
@@ -103,7 +103,7 @@ class Callbacks:
         """Call everybody who wants to know. RuntimeError, naming it, where one fails."""
         if name not in self._wanted:
             return
-        event = Event(name, steps, self._directory, self._config, **values)
+        event = Event(name, steps, self._directory, self.config, **values)
         for one in self._callbacks:
             method = getattr(one, name, None)
             if method is None:

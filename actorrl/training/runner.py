@@ -84,8 +84,7 @@ class Runner:
         self._stop = stop
         self.stopped: str | None = None
         """Why the run ended before all steps were made."""
-        self._config = config or {}
-        self._callbacks = Callbacks(callbacks, directory.path, self._config, self._logged)
+        self._callbacks = Callbacks(callbacks, directory.path, config or {}, self._logged)
         self.finals: dict[int, Snapshot] = {}
         """The last snapshot of each agent."""
         self.best: Snapshot | None = None
@@ -284,7 +283,7 @@ class Runner:
             self._ask_all(busy)
         self._saver.close()
         self.metrics.write()
-        raise Interrupted(self._directory.path, self._saver.written, self._config)
+        raise Interrupted(self._directory.path, self._saver.written, self._callbacks.config)
 
     def _ask_all(self, busy: Sequence[Any]) -> None:
         """Let the roles end the slices that are under way, and give what it takes to go on."""

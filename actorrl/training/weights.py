@@ -1,7 +1,7 @@
 """`--from RUN_DIR`: a run begins with what another has learned, and with nothing else of it.
 
-Weights and the scales they were learned with are taken over; Adam's moments, counts, generators and experience are
-not, so that schedules begin at their beginning.
+Weights and the scales of observations and rewards that they were learned with are taken over; Adam's moments, counts,
+generators and experience are not, so that schedules begin at their beginning.
 """
 
 from __future__ import annotations
@@ -27,15 +27,19 @@ def begun_with(recipes: Sequence[Recipe], source: str | Path) -> list[Recipe]:
     """The recipes, each beginning with the weights of the best checkpoint of the run in `source`; else its last one.
 
     Raises:
-        FileNotFoundError: no run directory, or no checkpoint in it. ValueError: weights of another shape.
-        PermissionError: an agent that was pickled.
+        FileNotFoundError: no run directory, or no checkpoint in it. ValueError: weights of another shape, or an agent
+            that was pickled.
     """
     directory = RunDirectory.existing(source)
     there = [path for which in ("best", "final", "latest") if (path := directory.checkpoint(which)).exists()]
     if not there:
         raise FileNotFoundError(f"--from {source}: the run has no checkpoint, it did not get that far")
     if checkpoints.is_pickle(there[0]):
-        checkpoints.require_trust(there[0] / checkpoints.PICKLE, trust=False)
+        raise ValueError(
+            f"--from {source}: the agent there was pickled, as it has no state_dict to take weights from: give its "
+            f"class state_dict and load_state_dict and train it again, or go on with that run, actorrl resume {source} "
+            f"--steps N --trust"
+        )
     state = checkpoints.load_state(there[0])
     return [_begun(recipe, state, source) for recipe in recipes]
 
@@ -65,4 +69,4 @@ def _begun(recipe: Recipe, state: dict[str, Any], source: str | Path) -> Recipe:
 def is_weight(name: str) -> bool:
     """Whether an entry of a learner's state_dict is something learned, and not how far learning has come."""
     parts = name.split(".")
-    return name not in COUNTS and "adam" not in parts and parts[0] not in ("noise", "returns", "temperature")
+    return name not in COUNTS and "adam" not in parts and parts[0] not in ("noise", "temperature")

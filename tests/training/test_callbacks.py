@@ -212,10 +212,8 @@ def test_a_class_and_an_instance_that_takes_no_arguments_are_made_again_by_name(
 
     run = run_of(callbacks=[house.Counting, house.Plain()])
 
-    assert run.config["callbacks"] == load("out").config["callbacks"] == [
-        "counting_house:Counting",
-        "counting_house:Plain",
-    ]
+    names = ["counting_house:Counting", "counting_house:Plain"]
+    assert run.config["callbacks"] == load("out").config["callbacks"] == names
     assert resume("out", steps=400).metrics["fragments"][-1] > run.metrics["fragments"][-1]
 
 

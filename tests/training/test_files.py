@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from small_agents import Tabular
 
 from actorrl import (
     Central,
@@ -266,6 +267,29 @@ def test_from_begins_with_weights_and_nothing_else(agent, env):
     assert begun.get("updates", 0) == 0 and not np.any(begun.get("adam.mean", 0))
     assert prepared.run().metrics["steps"][-1] == 40
     assert str(Path("first").resolve()) in Path("second/versions.yaml").read_text()
+
+
+def test_from_takes_over_the_scale_of_rewards_that_values_were_learned_in():
+    agent = PPOConfig(n_steps=8, n_envs=2, batch_size=8, normalize_reward=True)
+    train(agent, "CartPole-v1", steps=80, run_dir="first")
+    prepared = prepare(Experiment.of(agent, env="CartPole-v1", steps=40), "second", source="first")
+
+    best = checkpoints.load_state(Path("first/checkpoints/best"))
+    begun = prepared.recipes[0].build().learner.state_dict()
+    scale = {name: best[f"learner.{name}"] for name in ("returns.mean", "returns.var", "returns.count")}
+    assert scale["returns.count"] > 0 and {name: begun[name] for name in scale} == scale
+    after = prepared.run().agent.parts.learner.state_dict()
+    assert after["returns.count"] == scale["returns.count"] + 32, "two whole rounds of 16 steps"
+
+
+def test_from_says_of_a_pickled_agent_what_can_be_done(capfd):
+    train(Tabular(4), "FrozenLake-v1", steps=20, run_dir="first")
+    tree = {"env": "FrozenLake-v1", "agent": "small_agents:Tabular", "steps": 20}
+    Path("mine.yaml").write_text(yaml.safe_dump(tree))
+
+    assert main(["train", "mine.yaml", "--from", "first"]) == 2
+    said = capfd.readouterr().err
+    assert "--from first: the agent there was pickled" in said and "actorrl resume first --steps N --trust" in said
 
 
 def test_from_refuses_another_network_and_a_run_begins_again_from_the_same_weights(capfd):
