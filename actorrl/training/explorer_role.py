@@ -65,7 +65,7 @@ class ExplorerRole:
         server: Any = None,
         groups: int = 1,
     ) -> None:
-        seed_globals(sequence(recipe.seed, EXPLORER, number))  # an actor at no place has the global generators to itself
+        seed_globals(sequence(recipe.seed, EXPLORER, number))  # which an actor at no place has to itself
         self._recipe, self._number, self._trainer, self._limit = recipe, number, trainer, limit
         self._seeds, self._table, self._server = list(seeds), table, server
         self._length, self._round = length, length * len(makers)
