@@ -91,7 +91,7 @@ def train(arguments: list[str]) -> int:
     parser.add_argument("--seed", type=int, help="an integer of at least 0; the run's random numbers follow from it")
     parser.add_argument("--steps", type=float, help="environment steps, over all environments")
     parser.add_argument("--run-dir", metavar="DIR", help="an empty or new directory; runs/<name>-<time> by default")
-    parser.add_argument("--dry-run", action="store_true", help="build everything, make 20 steps per role, keep nothing")
+    parser.add_argument("--dry-run", action="store_true", help="build everything, try it for a second, keep nothing")
     parser.add_argument("--from", dest="source", metavar="RUN_DIR", help="begin with the weights of that run's best")
     parser.epilog = f"Every key of the file is an option too: {', '.join(f'--{key}' for key in KEYS)}, --agent.gamma"
     given, others = _parsed(parser, arguments)
@@ -100,7 +100,7 @@ def train(arguments: list[str]) -> int:
     if given.dry_run:
         from actorrl.training.trial import dry_run
 
-        print(dry_run(experiment))
+        print(dry_run(experiment, given.run_dir, source=given.source))
         return 0
     return _run(prepare(experiment, given.run_dir, source=given.source))
 

@@ -56,11 +56,7 @@ class RunDirectory:
         """
         if run_dir is not None:
             path = Path(run_dir)
-            if path.is_file() or (path.is_dir() and any(path.iterdir())):
-                raise FileExistsError(
-                    f"the run directory {path} is there already and not empty: give another one, delete it, or leave "
-                    f"run_dir out for a fresh one under runs/"
-                )
+            require_free(path)
         else:
             stem = Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
             path, i = stem, 2
@@ -145,6 +141,16 @@ class RunDirectory:
                 raise
             path = self.path / "config.yaml"
             raise ValueError(f"{path} was written by {self.writer}, and this is {__version__}: {error}") from error
+
+
+def require_free(run_dir: str | Path) -> None:
+    """FileExistsError where a run directory is there already and not empty."""
+    path = Path(run_dir)
+    if path.is_file() or (path.is_dir() and any(path.iterdir())):
+        raise FileExistsError(
+            f"the run directory {path} is there already and not empty: give another one, delete it, or leave "
+            f"run_dir out for a fresh one under runs/"
+        )
 
 
 @contextmanager

@@ -6,8 +6,10 @@ import importlib.util
 import json
 from pathlib import Path
 
+import gymnasium
 import numpy as np
 import pytest
+import torch
 import yaml
 from small_agents import Tabular
 
@@ -17,6 +19,7 @@ from actorrl import (
     DQNConfig,
     PPOConfig,
     QLearningConfig,
+    ReinforceConfig,
     SACConfig,
     SharedReplay,
     load,
@@ -213,19 +216,93 @@ def test_versions_commit_seed_and_command_land_in_the_run_directory():
     ("agent", "arrangement"),
     [
         (DQNConfig(), None),
-        (DQNConfig(), Central(2)),
+        (DQNConfig(n_steps=50), Central(2)),
         (DQNConfig(), SharedReplay(2, 2)),
         (PPOConfig(), Dataflow(2, 2)),
+        (PPOConfig(n_envs=4, n_steps=2048), None),
+        (ReinforceConfig(), Central(2)),
+        (DQNConfig(), Dataflow(2, 2)),
     ],
 )
-def test_a_dry_run_builds_everything_and_keeps_nothing(agent, arrangement):
+def test_a_dry_run_builds_everything_learns_from_it_and_keeps_nothing(agent, arrangement):
     experiment = Experiment.of(agent, env="CartPole-v1", steps=10**9, arrangement=arrangement, engine="inline")
 
     trial = dry_run(experiment)
 
     assert trial.steps == 20 * trial.roles == {None: 20}.get(arrangement, trial.steps)
-    assert trial.memory > 50e6
+    assert trial.memory > 50e6 and trial.updates is not None and trial.updates > 0
     assert not list(Path().iterdir())
+
+
+class Unlearnable(torch.nn.Module):
+    """A network that acts, and fails where somebody wants to learn."""
+
+    def __init__(self, outputs: int) -> None:
+        super().__init__()
+        self.layer = torch.nn.Linear(4, outputs)
+
+    def forward(self, observation):
+        if torch.is_grad_enabled() and len(observation) > 1:
+            raise RuntimeError("no batch of mine")
+        return self.layer(observation)
+
+
+@pytest.mark.parametrize("config", [DQNConfig, PPOConfig])
+def test_a_dry_run_finds_a_network_that_cannot_be_learned_with(config):
+    agent = config(network=lambda space, outputs: Unlearnable(outputs))
+
+    with pytest.raises(RuntimeError, match="no batch of mine"):
+        dry_run(Experiment.of(agent, env="CartPole-v1", steps=10**9))
+
+
+def test_a_dry_run_says_how_much_memory_a_full_replay_table_takes():
+    agent = DQNConfig(buffer_size=10**8)  # as zeros that nobody has touched it takes next to nothing
+
+    trial = dry_run(Experiment.of(agent, env="CartPole-v1", steps=10**9))
+
+    assert trial.table == 10**8 * (4 * 4 + 8 + 4 + 4 * 4 + 4) and trial.memory < trial.table
+    assert str(trial).endswith("\n+ up to 4,800 MB when the replay table is full")
+    assert "table" not in str(dry_run(Experiment.of(PPOConfig(), env="CartPole-v1", steps=10**9)))
+
+
+class Marked(gymnasium.Env):
+    """Fails where episodes are judged, whose seeds are none of training's."""
+
+    observation_space = gymnasium.spaces.Box(-1, 1, (2,), np.float32)
+    action_space = gymnasium.spaces.Discrete(2)
+    made = 0
+
+    def __init__(self) -> None:
+        self.number = Marked.made = Marked.made + 1
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        if self.number > 2:  # the first is asked for its spaces, the second trains
+            raise KeyError("not to be judged")
+        return np.zeros(2, np.float32), {}
+
+    def step(self, action):
+        return np.zeros(2, np.float32), 0.0, False, False, {}
+
+
+def test_a_dry_run_makes_environments_to_judge_in_and_plays_in_them():
+    with pytest.raises(Exception, match="not to be judged"):
+        dry_run(Experiment.of(DQNConfig(), env=Marked, steps=10**9))
+
+
+def test_a_dry_run_refuses_the_weights_and_the_directory_that_the_run_would_refuse(capfd):
+    Path("taken").mkdir()
+    Path("taken/precious").touch()
+    train(DQNConfig(hidden_sizes=(8,)), "CartPole-v1", steps=20, run_dir="first")
+    dry = ["train", "cartpole-dqn", "--dry-run"]
+
+    assert main([*dry, "--run-dir", "taken"]) == 2
+    assert "the run directory taken is there already and not empty" in capfd.readouterr().err
+    assert main([*dry, "--from", "first"]) == 2
+    assert "the weights there are those of another network" in capfd.readouterr().err
+    assert main([*dry, "--from", "nowhere"]) == 2
+    assert main([*dry, "--from", "first", "--run-dir", "new", "--agent.hidden_sizes", "[8]"]) == 0
+    assert not Path("new").exists()
 
 
 @pytest.mark.slow
@@ -233,7 +310,7 @@ def test_a_dry_run_on_the_command_line_counts_processes(capfd):
     assert main(["train", "cartpole", "--dry-run", "--arrangement.environments", "2"]) == 0
 
     out = capfd.readouterr().out
-    assert "20 steps of 1 role, 20 in all" in out
+    assert "20 steps of 1 role, 20 in all" in out and "when the replay table is full" in out
     assert int(out.splitlines()[1].split()[0]) >= 4, "this one, the agent's, two environments'"
     assert "MB of memory" in out and not Path("runs").exists()
 
