@@ -70,6 +70,7 @@ def _show(result: Tuning) -> int:
         return 1
     print(f"best of {len(result.rows)} trials: number {best.number}, mean return {best.value:.1f}")
     print(yaml.safe_dump(result.best_values, sort_keys=False, allow_unicode=True), end="", flush=True)
+    print(result.compared, file=sys.stderr)
     where = result.directory
     print(f"train it: actorrl train {where / 'best.yaml'}", file=sys.stderr)
     print(f"trials.csv and tuning.png are in {where}; its run is {result.best_run}", file=sys.stderr)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib.util
 import warnings
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,6 +25,8 @@ WARMUP = 0.2
 
 BEFORE = "before"
 """Where a trial keeps the number it had when it was interrupted."""
+OWN = "own"
+"""Where the trial with the experiment's own values keeps the keys that it had to draw all the same."""
 
 
 class Proposal(NamedTuple):
@@ -33,6 +36,8 @@ class Proposal(NamedTuple):
     values: dict[str, Any]
     before: int | None = None
     """The number of the interrupted trial that it goes on with."""
+    own: list[str] | None = None
+    """Of the one with the experiment's own values, the keys whose values the space does not hold; None of others."""
 
 
 class Begun(NamedTuple):
@@ -56,7 +61,7 @@ class Row(NamedTuple):
     reports: dict[int, float]
     """Evaluations, by the number of the evaluation."""
     attributes: dict[str, Any]
-    """steps and seconds; why, where it failed."""
+    """steps and seconds; why, where it failed; `own`, as of `Proposal`, of the one with the experiment's values."""
 
 
 def require_optuna() -> None:
@@ -74,9 +79,18 @@ class Judge:
         seed: TPE draws from it and from the trial's number.
         evaluations: how many there are in a whole trial; the median rule leaves the first fifth alone.
         prune: whether trials are stopped that are worse than the median of others at the same evaluation.
+        own: the experiment's own values, which a new study tries first; those that it leaves out are drawn.
     """
 
-    def __init__(self, path: str, space: list[Axis], seed: int, evaluations: int, prune: bool = True) -> None:
+    def __init__(
+        self,
+        path: str,
+        space: list[Axis],
+        seed: int,
+        evaluations: int,
+        prune: bool = True,
+        own: Mapping[str, Any] | None = None,
+    ) -> None:
         import optuna
         from optuna.storages import JournalStorage
         from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
@@ -92,15 +106,20 @@ class Judge:
             pruner=median if prune else optuna.pruners.NopPruner(),
         )  # fmt: skip
         self._open: dict[int, Any] = {}
+        self._own = dict(own or {})
 
     def begin(self) -> Begun:
-        """Give up trials that nobody runs any more, and put new ones that go on with them first in the queue."""
+        """Give up trials that nobody runs any more, and put new ones that go on with them first in the queue; in that
+        of a new study the experiment as it is."""
+        if self._own and not self._study.get_trials(deepcopy=False):
+            self._study.enqueue_trial(self._own, {OWN: [a.key for a in self._space if a.key not in self._own]})
         states = self._optuna.trial.TrialState
         lost = self._study.get_trials(deepcopy=False, states=(states.RUNNING,))
         for trial in lost:
             self._study.tell(trial.number, state=states.FAIL)
             if len(trial.params) == len(self._space):
-                self._study.enqueue_trial(trial.params, {BEFORE: trial.number})
+                kept = {OWN: trial.user_attrs[OWN]} if OWN in trial.user_attrs else {}
+                self._study.enqueue_trial(trial.params, {BEFORE: trial.number, **kept})
         return Begun(len(self.rows()), len(lost))
 
     def ask(self) -> Proposal:
@@ -114,7 +133,7 @@ class Judge:
         if before is not None:
             for evaluation, said in self._study.trials[before].intermediate_values.items():
                 trial.report(said, evaluation)
-        return Proposal(trial.number, values, before)
+        return Proposal(trial.number, values, before, trial.user_attrs.get(OWN))
 
     def report(self, number: int, evaluation: int, value: float) -> bool:
         """Take in what a trial's evaluation gave; whether it is to stop."""

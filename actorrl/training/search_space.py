@@ -84,6 +84,21 @@ class Axis:
             return trial.suggest_int(self.key, self.low, self.high, step=self.step or 1, log=self.log)
         return trial.suggest_float(self.key, self.low, self.high, step=self.step, log=self.log)
 
+    def holds(self, value: Any) -> bool:
+        """Whether this is one of its values."""
+        if self.choices:
+            return any(_same(choice, value) for choice in self.choices)
+        if not isinstance(value, (int, float)) or isinstance(value, bool) or not self.low <= value <= self.high:
+            return False
+        steps = (value - self.low) / (self.step or 1)
+        return (self.step is None and not self.whole) or abs(steps - round(steps)) < 1e-9
+
+    def stored(self, value: Any) -> Any:
+        """One of its values as Optuna stores it."""
+        if self.choices:
+            return next(_label(choice) for choice in self.choices if _same(choice, value))
+        return int(value) if self.whole else float(value)
+
     def draw(self, rng: random.Random) -> Any:
         """Any value, for checks."""
         return rng.choice(self.extremes)
@@ -92,6 +107,11 @@ class Axis:
 def _label(choice: Any) -> Any:
     """A choice as Optuna can store it: lists as text."""
     return choice if choice is None or isinstance(choice, (bool, int, float, str)) else json.dumps(choice)
+
+
+def _same(choice: Any, value: Any) -> bool:
+    """Whether they are equal; True is not 1, and a tuple is a list."""
+    return isinstance(choice, bool) == isinstance(value, bool) and bool(_label(choice) == _label(value))
 
 
 def _number(what: str, value: Any) -> int | float:
@@ -105,9 +125,28 @@ def _number(what: str, value: Any) -> int | float:
 
 def space_of(said: Any) -> list[Axis]:
     """The axes of a mapping {dotted key: range or list}. ValueError for what is none."""
+    return [Axis.of(str(key).replace("-", "_"), values) for key, values in _required(said).items()]
+
+
+def _required(said: Any, where: str = "") -> dict[str, Any]:
+    """ValueError for what is no search space, or an empty one, which would vary nothing."""
     if not isinstance(said, Mapping) or not said:
-        raise ValueError(f"a search space holds keys and their ranges (agent.gamma: [0.98, 0.99]), found {said!r}")
-    return [Axis.of(str(key).replace("-", "_"), values) for key, values in said.items()]
+        raise ValueError(
+            f"{where}a search space holds keys and their ranges (agent.gamma: [0.98, 0.99]), found {said!r}"
+        )
+    return dict(said)
+
+
+def own_values(space: list[Axis], plan: Experiment) -> dict[str, Any]:
+    """The experiment's own values, as Optuna stores them, of those axes that hold them."""
+    tree, found = plan.to_tree(plan.env), dict[str, Any]()
+    for axis in space:
+        value: Any = tree
+        for part in axis.key.split("."):
+            value = value.get(part) if isinstance(value, Mapping) else None
+        if axis.holds(value):
+            found[axis.key] = axis.stored(value)
+    return found
 
 
 def find_space(tree: Mapping[str, Any], name: str, file: str | Path | None = None) -> dict[str, Any]:
@@ -115,15 +154,15 @@ def find_space(tree: Mapping[str, Any], name: str, file: str | Path | None = Non
     preset, or of its algorithm.
 
     Raises:
-        FileNotFoundError: the file given is not there. ValueError: there is none.
+        FileNotFoundError: the file given is not there. ValueError: there is none, or an empty one.
     """
     if file is not None:
         path = Path(file)
         if not path.is_file():
             raise FileNotFoundError(f"there is no file {path}")
         return _read(path)
-    if tree.get("search"):
-        return tree["search"]
+    if "search" in tree:
+        return _required(tree["search"], "search: ")
     agent = tree.get("agent")
     algorithm = str(agent.get("name") if isinstance(agent, Mapping) else agent).lower()
     for known in (name, algorithm):
@@ -137,7 +176,7 @@ def find_space(tree: Mapping[str, Any], name: str, file: str | Path | None = Non
 
 
 def _read(path: Path) -> dict[str, Any]:
-    return parsed(path.read_text(), path)
+    return _required(parsed(path.read_text(), path), f"{path}: ")
 
 
 def check_space(space: list[Axis], tree: dict[str, Any], name: str) -> None:

@@ -32,7 +32,7 @@ from actorrl.training.environment_source import EnvironmentSource
 from actorrl.training.experiment import Experiment, read_overrides
 from actorrl.training.judge import Judge, Proposal, Row, require_optuna
 from actorrl.training.presets import find
-from actorrl.training.search_space import Axis, check_space, find_space, space_of
+from actorrl.training.search_space import Axis, check_space, find_space, own_values, space_of
 from actorrl.training.tuning_results import Tuning
 from actorrl.training.wiring import running_system
 
@@ -55,6 +55,8 @@ class Study:
     seed: int
     directory: Path
     space: list[Axis] = field(default_factory=list)
+    own: dict[str, Any] = field(default_factory=dict)
+    """The experiment's values of what is varied, those that the space holds."""
 
     @property
     def journal(self) -> Path:
@@ -83,7 +85,8 @@ def tune(
     name: str | None = None,
     say: Callable[[str], None] | None = None,
 ) -> Tuning:
-    """Find good settings: train with many, each chosen by what the ones before have shown.
+    """Find good settings: train with many, each chosen by what the ones before have shown; first the experiment as it
+    is.
 
     Args:
         experiment: a preset's name, a YAML file, or what such a file holds.
@@ -113,7 +116,7 @@ def tune(
     plan = Experiment.from_tree(study.tree, study.name).checked()
     evaluations = max(1, (plan.steps or 0) // plan.evaluation.interval(plan.steps or 0))
     with _opened(study), running_system("processes", seed):
-        judge = startat(None, Judge, str(study.journal), study.space, seed, evaluations, prune)
+        judge = startat(None, Judge, str(study.journal), study.space, seed, evaluations, prune, study.own)
         begun = fetch(judge.begin())
         told = say or (lambda line: None)
         if begun.done or begun.lost:
@@ -141,14 +144,15 @@ def study_of(
     name = name or found
     if steps is not None:
         tree["steps"] = steps
-    said = dict(search) if isinstance(search, Mapping) else find_space(tree, name, search)
+    file = search is None or isinstance(search, (str, Path))
+    said: Any = find_space(tree, name, search) if file else search  # type: ignore[arg-type]
     tree.pop("search", None)
     plan = Experiment.from_tree(tree, name).checked()
     EnvironmentSource(plan.env, plan.wrappers).spaces()  # made once, before anything is started
     space = space_of(said)
     check_space(space, tree, name)
     where = Path(directory) if directory is not None else Path("runs") / f"tune-{name}"
-    return Study(tree, name, said, seed, where, space)
+    return Study(tree, name, dict(said), seed, where, space, own_values(space, plan))
 
 
 @contextmanager
@@ -285,6 +289,9 @@ class _Trials:
             said += f"stopped after {outcome.attributes['steps']:,} steps"
         else:
             said += f"failed: {outcome.attributes['why']}"
+        if proposal.own is not None:
+            drawn = ", ".join(key.rpartition(".")[2] for key in proposal.own)
+            values += "   the experiment's own" + (f", but for {drawn}" if drawn else "")
         return f"{said}   {values}"
 
 

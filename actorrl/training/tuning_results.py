@@ -50,6 +50,12 @@ class Tuning:
         """Its run directory."""
         return self.directory / "trials" / f"{self.best.number:04d}" if self.best else None
 
+    @property
+    def own(self) -> Row | None:
+        """The trial with the experiment's own values, to be compared with; None before it ended, or where the search
+        space does not hold them all."""
+        return next((row for row in self.rows if row.attributes.get("own") == []), None)
+
     def save(self, tree_of: Callable[[Mapping[str, Any]], dict[str, Any]]) -> None:
         """Write trials.csv, and best.yaml and tuning.png as soon as a trial ended well.
 
@@ -69,11 +75,23 @@ class Tuning:
             return
         head = (
             f"# Trial {best.number} of {len(self.rows)}: mean return {best.value:.1f} from `best`, after "
-            f"{best.attributes['steps']:,} steps.\n# Train it: actorrl train {self.directory / 'best.yaml'}\n"
+            f"{best.attributes['steps']:,} steps; {self.compared}.\n"
+            f"# Train it: actorrl train {self.directory / 'best.yaml'}\n"
         )
         tree = yaml.safe_dump(tree_of(best.values), sort_keys=False, allow_unicode=True)
         (self.directory / "best.yaml").write_text(head + tree)
         curve.save(self.draw(), self.directory / "tuning.png")
+
+    @property
+    def compared(self) -> str:
+        """What the experiment's own values came to, in words."""
+        own = self.own
+        if own is None:
+            return "no trial had all of the experiment's own values, to be compared with"
+        if own is self.best:
+            return "these are the experiment's own values, nothing was better"
+        came = {"failed": "failed", "pruned": "were stopped early"}.get(own.state, f"came to {own.value or 0.0:.1f}")
+        return f"the experiment's own values, trial {own.number}, {came}"
 
     def draw(self) -> Figure:
         """The trials in their order, and below the value over each setting."""

@@ -10,7 +10,7 @@ import yaml
 
 from actorrl.training import presets
 from actorrl.training.experiment import ALGORITHMS, Experiment, read_overrides
-from actorrl.training.search_space import Axis, check_space, find_space, space_of
+from actorrl.training.search_space import Axis, check_space, find_space, own_values, space_of
 
 CARTPOLE = {"env": "CartPole-v1", "agent": {"name": "ppo"}, "steps": 1000}
 
@@ -132,6 +132,44 @@ def test_every_preset_has_a_search_space_that_fits(preset):
         except ValueError:
             pass
     assert fitting >= 20, "few draws are thrown away"
+
+
+@pytest.mark.parametrize("preset", presets.names())
+def test_what_a_preset_has_itself_is_in_its_search_space(preset):
+    tree, name = presets.find(preset)
+    space, plan = space_of(find_space(tree, name)), Experiment.from_tree(tree, name).checked()
+
+    assert [axis.key for axis in space if axis.key not in own_values(space, plan)] == []
+    ladder = getattr(plan.arrangement, "epsilon_ladder", False)
+    assert not ladder or not [axis.key for axis in space if "exploration" in axis.key], "the ladder's, and no setting"
+
+
+def test_of_an_experiments_own_values_those_are_taken_that_the_space_holds():
+    said = {
+        "agent.learning_rate": {"low": 1e-4, "high": 1e-2, "log": True},
+        "agent.n_steps": {"low": 16, "high": 128, "step": 16},
+        "agent.n_envs": {"low": 3, "high": 9, "step": 2},  # 3, 5, 7, 9
+        "agent.gamma": [0.9, 0.95],
+        "agent.hidden_sizes": [[8], [64, 64]],
+        "agent.normalize_reward": [0, 1],
+        "arrangement.environments": [1, 2],
+        "agent.clip_range": {"low": 0, "high": 1},
+    }
+    tree = {**CARTPOLE, "agent": {"name": "ppo", "learning_rate": "1e-3"}}
+
+    own = own_values(space_of(said), Experiment.from_tree(tree, "x").checked())
+
+    assert own == {"agent.learning_rate": 1e-3, "agent.n_steps": 128, "agent.hidden_sizes": "[64, 64]"}
+
+
+@pytest.mark.parametrize("text", ["", "# agent.gamma: [0.9]\n", "[agent.gamma]\n", "{}\n", "agent.gamma\n"])
+def test_a_file_without_a_space_is_refused_by_its_name_and_ours_is_not_taken_instead(text: str, tmp_path: Path):
+    (tmp_path / "empty.yaml").write_text(text)
+
+    with pytest.raises(ValueError, match=r"empty.yaml: a search space holds keys and their ranges .*, found"):
+        find_space(CARTPOLE, "x", tmp_path / "empty.yaml")
+    with pytest.raises(ValueError, match="search: a search space holds keys and their ranges .*, found"):
+        find_space({**CARTPOLE, "search": yaml.safe_load(text)}, "x")
 
 
 def test_every_algorithm_has_one_and_none_is_a_preset():

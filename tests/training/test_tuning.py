@@ -63,6 +63,46 @@ def test_a_study_goes_on_with_what_was_interrupted_and_draws_as_if_it_had_not_be
     assert set(lost.values) == {"agent.learning_rate", "agent.bins"} and lost.values["agent.bins"] in (4, 8)
 
 
+def test_a_study_begins_with_the_experiments_own_values_and_only_once():
+    own = {"agent.learning_rate": 0.5, "agent.bins": 8}
+    first = judge(own=own)
+    first.begin()
+    assert (tried := first.ask()).values == own and tried.own == []
+
+    again = judge(own=own)
+
+    assert again.begin().lost == 1, "it was interrupted, and is still the experiment's own"
+    going_on = again.ask()
+    assert (going_on.values, going_on.before, going_on.own) == (own, tried.number, [])
+    again.tell(going_on.number, "complete", 3.0, steps=400)
+    once_more = judge(own=own)
+    once_more.begin()
+    assert (drawn := once_more.ask()).values != own and drawn.own is None
+
+
+def test_what_the_space_does_not_hold_is_drawn_for_the_first_trial():
+    one = judge(own={"agent.bins": 8})
+    one.begin()
+
+    first = one.ask()
+
+    assert first.own == ["agent.learning_rate"] and first.values["agent.bins"] == 8
+    assert 0.01 <= first.values["agent.learning_rate"] <= 1.0
+
+
+@pytest.mark.slow
+def test_the_experiment_itself_is_tried_first_and_the_best_is_compared_with_it(capfd):
+    tree = {**TREE, "agent": {**TREE["agent"], "learning_rate": 0.3, "bins": 8}, "search": SEARCH}
+    Path("mine.yaml").write_text(yaml.safe_dump(tree))
+
+    assert main(["tune", "mine.yaml", "--trials", "1", "--study", "study"]) == 0
+
+    out, err = capfd.readouterr()
+    assert yaml.safe_load(out.split("\n", 1)[1]) == {"agent.learning_rate": 0.3, "agent.bins": 8}
+    assert "   the experiment's own\n" in err and "these are the experiment's own values, nothing was better\n" in err
+    assert "these are the experiment's own values, nothing was better.\n" in Path("study/best.yaml").read_text()
+
+
 @pytest.mark.slow
 def test_a_trial_worse_than_the_median_is_stopped_after_the_first_fifth_and_never_where_nobody_wants_it():
     one, patient = judge(), judge("patient.journal", prune=False)
@@ -182,6 +222,17 @@ def test_of_equal_trials_the_one_that_needed_the_fewest_steps_is_the_best():
     assert Tuning(Path(), ["agent.gamma"], rows([None]), "x").best is None
 
 
+def test_what_the_experiments_own_values_came_to_is_told():
+    found = rows([1.0, 5.0, None])
+    compared = lambda one: Tuning(Path(), [], [row._replace(attributes=row.attributes | {"own": own})  # noqa: E731
+                                               for row, own in zip(found, one, strict=True)], "x").compared  # fmt: skip
+
+    assert compared([[], None, None]) == "the experiment's own values, trial 0, came to 1.0"
+    assert compared([None, [], None]) == "these are the experiment's own values, nothing was better"
+    assert compared([None, None, []]) == "the experiment's own values, trial 2, were stopped early"
+    assert compared([["agent.gamma"], None, None]).startswith("no trial had all of the experiment's own values")
+
+
 def test_the_picture_has_a_panel_per_setting():
     figure = Tuning(Path(), ["agent.gamma", "agent.bins"], rows([1.0, None, 3.0]), "x").draw()
 
@@ -198,16 +249,27 @@ def test_the_picture_has_a_panel_per_setting():
         (["mine.yaml"], "mine.yaml, line 2: agent.gama is not known"),
         (["cartpole", "--env", "CartPoule-v1"], "CartPoule-v1"),
         (["cartpole", "--search", "nothing.yaml"], "there is no file nothing.yaml"),
+        (["cartpole", "--search", "empty.yaml"], "empty.yaml: a search space holds keys and their ranges"),
+        (["cartpole", "--search", "list.yaml"], "list.yaml: a search space holds keys and their ranges"),
         (["cartpole", "--trails", "5"], "trails is not known"),
     ],
 )
 def test_misuse_of_tune_is_one_clear_line_and_nothing_is_made(arguments, said, capfd):
     Path("mine.yaml").write_text("env: CartPole-v1\nagent: {name: dqn, gama: 1}\nsteps: 100\n")
+    Path("empty.yaml").touch()
+    Path("list.yaml").write_text("- agent.gamma\n")
 
     assert main(["tune", *arguments]) == 2
 
     out, err = capfd.readouterr()
     assert out == "" and said in err.splitlines()[-1] and err.splitlines()[-1].startswith("actorrl: ")
+    assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize("search", [{}, ["agent.gamma"]])
+def test_a_search_that_is_no_mapping_or_an_empty_one_is_refused(search):
+    with pytest.raises(ValueError, match=r"a search space holds keys and their ranges .*, found [{\[]"):
+        tune(TREE, search=search)
     assert not Path("runs").exists()
 
 
