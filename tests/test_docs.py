@@ -1,4 +1,5 @@
-"""Every Python example in the README and the docs runs, and every make target they name exists.
+"""Every Python example in the README and the docs runs, every YAML example and command is what the product reads, and
+every make target they name exists.
 
 Examples of other frameworks, fenced as ```python sb3 and so on, run where these are installed: beside us, or, as RLlib
 wants another gymnasium than we do, where the variable PEERS_PYTHON names an interpreter.
@@ -8,11 +9,15 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 import tempfile
+import types
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -70,6 +75,113 @@ def test_the_examples_of_a_peer_run_where_it_is_installed(page: Path, peer: str,
     shutil.rmtree(Path(tempfile.gettempdir()) / "ray", ignore_errors=True)  # its logs; ours is a directory of the tests
 
     assert run.returncode == 0, f"the {peer} examples of {page.name} failed:\n{run.stderr}"
+
+
+def blocks(kind: str) -> list[Any]:
+    """The ```kind blocks of every page, with the line that each begins in; those with a word behind it are others'."""
+    found = []
+    for page in PAGES:
+        text = page.read_text()
+        for match in re.finditer(rf"^```{kind}\n(.*?)^```", text, re.M | re.S):
+            line = text.count("\n", 0, match.start()) + 1
+            found.append(pytest.param(match[1], id=f"{page.name}:{line}"))
+    return found
+
+
+@pytest.mark.parametrize("text", blocks("yaml"))
+def test_yaml_examples_are_experiments_or_search_spaces(text: str, tmp_path: Path, monkeypatch):
+    import yaml
+
+    from actorrl.training.experiment import read
+    from actorrl.training.search_space import check_space, space_of
+
+    whole = {"env": "CartPole-v1", "agent": {"name": "ppo"}, "arrangement": {"name": "central"}, "steps": 1_000}
+    said = yaml.safe_load(text)
+    if all("." in key for key in said):
+        check_space(space_of(said), whole, "example")
+        return
+    mine: Any = types.ModuleType("my_module")  # where an example has something of one's own
+    mine.Patience = type("Patience", (), {"on_end": print})
+    monkeypatch.setitem(sys.modules, "my_module", mine)
+    rest = {key: value for key, value in whole.items() if key not in said}
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(rest) + text)
+
+    assert read(str(tmp_path / "mine.yaml")).checked().steps
+
+
+class Reached(BaseException):
+    """A command was read to its end, and would begin to work."""
+
+
+WORK = {
+    "train": ("actorrl.training.entry.prepare", "actorrl.training.trial.dry_run"),
+    "evaluate": ("actorrl.training.run.load",),
+    "resume": ("actorrl.training.resuming.prepare_resume",),
+    "plot": ("actorrl.training.views.overlay.read",),
+    "report": ("actorrl.training.views.overlay.existing",),
+    "sweep": ("actorrl.cli.sweep.load",),
+    "tune": ("actorrl.cli.tune.study",),
+}
+"""What each command calls first, once it has read its options; list and show do no more than read."""
+
+
+def commands(text: str) -> list[list[str]]:
+    """The words of every `actorrl ...` line: without comments, variables put before it, and with 1 for `$seed`."""
+    lines = [shlex.split(re.sub(r"\$\w+", "1", line), comments=True) for line in text.replace("\\\n", " ").split("\n")]
+    lines = [line[next((i for i, word in enumerate(line) if "=" not in word), 0) :] for line in lines]
+    return [line[1:] for line in lines if line[:1] == ["actorrl"]]
+
+
+@pytest.fixture
+def reads(tmp_path: Path, monkeypatch, capsys) -> Callable[[list[str]], None]:
+    """Reads a command as `main` does, up to its work; what it writes with `> file` is there for the next one."""
+    from actorrl.cli.main import main
+
+    def reached(*arguments: Any, **keywords: Any) -> None:
+        raise Reached
+
+    def read(words: list[str]) -> None:
+        command, _, file = (words[: words.index(">")], *words[words.index(">") :]) if ">" in words else (words, "", "")
+        try:
+            code = main(command)
+        except Reached:
+            return
+        out, err = capsys.readouterr()
+        assert code == 0 and command[0] not in WORK, f"actorrl {shlex.join(command)}: {err}"
+        if file:
+            Path(file).write_text(out)
+
+    monkeypatch.chdir(tmp_path)
+    for name in sum(WORK.values(), ()):
+        monkeypatch.setattr(name, reached)
+    return read
+
+
+@pytest.mark.parametrize("text", [block for block in blocks("sh") if "actorrl " in str(block.values[0])])
+def test_the_commands_of_examples_are_read_to_their_ends(text: str, reads):
+    found = commands(text)
+
+    for words in found:
+        reads(words)
+    assert len(found) == len(re.findall(r"^ *(?:\w+=\S+ )?actorrl ", text, re.M))
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("actorrl trian cartpole", "there is no command 'trian'"),
+        ("for seed in 1 2; do\n    actorrl train cartpole --sead $seed\ndone", "sead is not known"),
+        ("A=1 actorrl evaluate run --episode 3  # three", "evaluate has no option --episode"),
+        ("actorrl train cartpole \\\n    --agent.gama 0.9", "agent.gama is not known"),
+        ("actorrl sweep run --gravity 1,2", "sweep has no option --gravity"),
+        ("actorrl tune cartpole --trails 3", "trails is not known"),
+    ],
+)
+def test_a_command_that_nobody_would_understand_is_found(line: str, said: str, reads):
+    (words,) = commands(line)
+
+    with pytest.raises(AssertionError, match=said):
+        reads(words)
 
 
 @each_page

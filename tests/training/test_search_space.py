@@ -168,7 +168,7 @@ def test_a_file_without_a_space_is_refused_by_its_name_and_ours_is_not_taken_ins
 
     with pytest.raises(ValueError, match=r"empty.yaml: a search space holds keys and their ranges .*, found"):
         find_space(CARTPOLE, "x", tmp_path / "empty.yaml")
-    with pytest.raises(ValueError, match="search: a search space holds keys and their ranges .*, found"):
+    with pytest.raises(ValueError, match=r"search: a search space holds keys and their ranges .*, found"):
         find_space({**CARTPOLE, "search": yaml.safe_load(text)}, "x")
 
 
