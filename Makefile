@@ -8,12 +8,13 @@ BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check install -qq -c constraints.txt
 SETUP = setup.cfg pyproject.toml constraints.txt
 
-.PHONY: help train test ray ray-smoke chaos lint types notebooks notebooks-save pictures bench-smoke bench clean
+.PHONY: help train test ray ray-smoke atari chaos lint types notebooks notebooks-save pictures bench-smoke bench clean
 
 help:
 	@echo "make train        learn CartPole with 4 environment actors, about two minutes (STEPS=2000 for a taste)"
 	@echo "make test         run the tests"
 	@echo "make ray          install Ray too, and test on it; some twenty minutes, ray-smoke one"
+	@echo "make atari        install Atari games and OpenCV too, and train a little on one"
 	@echo "make chaos        a few minutes of deaths, floods and endurance (SECONDS=20 for each test)"
 	@echo "make lint         ruff, format and rules"
 	@echo "make types        mypy; strict on the runtime"
@@ -33,6 +34,9 @@ ray: $(VENV)/.ready-ray
 ray-smoke: $(VENV)/.ready-ray
 	$(BIN)/python -m pytest tests/conformance/test_ray.py $(ARGS)
 
+atari: $(VENV)/.ready-atari
+	$(BIN)/python -m pytest tests/training/test_filters.py -k "atari or smaller" $(ARGS)
+
 chaos: $(VENV)/.ready
 	$(BIN)/python -m pytest tests/chaos --chaos=$(or $(SECONDS),20) $(ARGS)
 
@@ -43,8 +47,10 @@ types: $(VENV)/.ready-dev
 	$(BIN)/mypy actorrl
 	$(BIN)/mypy --strict --follow-imports=silent actorrl/errors.py actorrl/actor
 
+# Each under three minutes; in the foreground, so that whoever ends make ends it too.
 notebooks: $(VENV)/.ready-dev
-	$(BIN)/jupyter execute --timeout=300 notebooks/*.ipynb
+	set -e; for notebook in notebooks/*.ipynb; do \
+		timeout --foreground 180 $(BIN)/jupyter execute --timeout=180 $$notebook; done
 
 notebooks-save: $(VENV)/.ready-dev
 	$(BIN)/jupyter execute --timeout=300 --inplace notebooks/*.ipynb
@@ -74,6 +80,10 @@ $(VENV)/.ready: $(SETUP) | $(BIN)/python
 
 $(VENV)/.ready-ray: $(VENV)/.ready
 	$(PIP) -e '.[cli,test,ray]'
+	@touch $@
+
+$(VENV)/.ready-atari: $(VENV)/.ready
+	$(PIP) -e '.[cli,test,atari]'
 	@touch $@
 
 $(VENV)/.ready-dev: $(VENV)/.ready
