@@ -60,7 +60,7 @@ class TD3Config:
     prioritized: bool = False
     """Replay rows in proportion to |TD error|^0.6; β rises from 0.4 to 1 over the updates of `total_steps`."""
     learning_starts: int = 1_000
-    """Environment steps before the first update, taken with uniformly random actions."""
+    """The heat-up: environment steps before the first update, taken with uniformly random actions."""
     train_freq: int = 1
     """Environment steps from one burst of updates to the next."""
     gradient_steps: int = 1
