@@ -51,7 +51,7 @@ def replace(
         if durable:
             for path in (*fresh.iterdir(), fresh):
                 _to_disk(path)
-    except BaseException:
+    except Exception:
         shutil.rmtree(fresh, ignore_errors=True)  # half of one takes room on a disk that may be full
         raise
     if directory.exists():
