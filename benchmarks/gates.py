@@ -77,6 +77,7 @@ GATES = {
     "acrobot-ppo": Gate(-90),
     "pendulum-ppo": Gate(-250),
     "lunarlander-ppo": Gate(200),
+    "bipedalwalker-ppo": Gate(250, seeds=1),
 }
 
 
