@@ -8,13 +8,14 @@ from __future__ import annotations
 import copy
 import importlib
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import gymnasium
 from gymnasium.envs.registration import EnvSpec, load_env_creator
 
+from actorrl.training import keywords as of_constructors
 from actorrl.training.copies import copy_of
 from actorrl.training.filters import wrapped
 from actorrl.training.names import did_you_mean, name_of, resolve
@@ -100,7 +101,7 @@ class EnvironmentSource:
         if isinstance(env, Mapping):
             keywords = dict(env)
             self._recipe, self.plain = self._of_name(str(keywords.pop("name", "")), keywords), dict(env)
-            require_parameters(self, [key for key in keywords if key not in (LIMIT, "render_mode")])
+            require_parameters(self, {k: [value] for k, value in keywords.items() if k not in (LIMIT, "render_mode")})
         elif isinstance(env, str):
             self._recipe, self.plain = self._of_name(env, {}), env
         elif is_environment(env):
@@ -252,6 +253,15 @@ def parameters_of(source: EnvironmentSource) -> list[str] | None:
 
 
 def _parameters(creator: Any) -> list[str] | None:
+    found = _signature(creator)
+    if found is None or of_constructors.takes_any(found):
+        return None
+    by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return [name for name, one in found.items() if one.kind in by_name and name not in ("self", "render_mode")]
+
+
+def _signature(creator: Any) -> of_constructors.Parameters | None:
+    """The parameters of what makes an environment; none of an instance, None where it does not say."""
     if isinstance(creator, EnvSpec):
         entry = creator.entry_point
         try:
@@ -259,28 +269,26 @@ def _parameters(creator: Any) -> list[str] | None:
         except Exception:  # its module cannot be imported: why is told where one is made
             return None
     creator = getattr(creator, "factory", creator)
-    if is_environment(creator):
-        return []
-    try:
-        parameters = inspect.signature(creator).parameters.values()
-    except (TypeError, ValueError):
-        return None
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
-        return None
-    by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    return [p.name for p in parameters if p.kind in by_name and p.name not in ("self", "render_mode")]
+    return {} if is_environment(creator) else of_constructors.parameters_of(creator)
 
 
-def require_parameters(source: EnvironmentSource, keys: Iterable[str]) -> None:
-    """Refuse (ValueError) keywords that the environment's constructor does not take, with the nearest."""
+def require_parameters(source: EnvironmentSource, values: Mapping[str, Sequence[Any]]) -> None:
+    """Refuse (ValueError) keywords that the environment's constructor does not take, with the nearest, and texts where
+    it expects true, false or a number.
+
+    Args:
+        values: of each keyword all that it is to be.
+    """
     taken = parameters_of(source)
-    for key in keys:
+    for key in values:
         if taken is not None and key not in taken:
             near = did_you_mean(key, taken) or "; it takes no parameters"
             raise ValueError(
                 f"env.{key}: the constructor of {source.name} takes no {key!r}{near.replace('known are', 'it takes')} "
                 f"(what is only an attribute of it, an environment function of yours can take and set)"
             )
+        for value in values[key]:
+            of_constructors.require_values("env.", {key: value}, _signature(source.recipe) or {})
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ environment's own: a pair of wrappers around all of them takes the rewards in be
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,6 +28,7 @@ from gymnasium.wrappers import (
     TimeLimit,
 )
 
+from actorrl.training.keywords import parameters_of, require_values, takes_any
 from actorrl.training.names import did_you_mean, is_unnamed, or_yours, resolve, written
 
 __all__ = ["FILTERS", "Earnings", "Named", "Unfiltered", "named", "wrapped", "wrappers_of"]
@@ -111,17 +111,15 @@ def _of_name(item: Any) -> Any:
 
 
 def _check_keywords(wrap: Any, keywords: Mapping[str, Any], name: str) -> None:
-    """Refuse (ValueError) keywords that the wrapper does not take, with the nearest."""
-    try:
-        _, *parameters = inspect.signature(wrap).parameters.values()
-    except (TypeError, ValueError):  # it does not say, or takes nothing: it will be tried
+    """Refuse (ValueError) keywords that the wrapper does not take, with the nearest, and values that it cannot mean."""
+    parameters = parameters_of(wrap)
+    if not parameters:  # it does not say, or takes nothing: it will be tried
         return
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
-        return
-    taken = [parameter.name for parameter in parameters]
+    taken = list(parameters)[1:]  # the first is the environment
     for key in keywords:
-        if key not in taken:
+        if key not in taken and not takes_any(parameters):
             raise ValueError(f"the wrapper {name} takes no {key!r}{did_you_mean(key, taken)}")
+    require_values(f"the wrapper {name}: ", keywords, parameters)
 
 
 def named(wrap: Any) -> Any:

@@ -48,6 +48,19 @@ def test_keywords_of_an_id_are_kept():
     assert source.plain == {"name": "FrozenLake-v1", "is_slippery": False}
 
 
+def levels(level: int | str = 0) -> gymnasium.Env:
+    return Corridor()
+
+
+def test_a_text_is_refused_where_the_constructor_has_a_truth_or_a_number_and_takes_no_texts():
+    with pytest.raises(ValueError, match=r"env.sutton_barto_reward is true or false, found the text 'ture'; did you"):
+        EnvironmentSource({"name": "CartPole-v1", "sutton_barto_reward": "ture"})
+    with pytest.raises(ValueError, match=r"env.g is a number, 10 by default, found the text '1e-5'; write 0.00001"):
+        EnvironmentSource({"name": "Pendulum-v1", "g": "1e-5"})  # as YAML reads it
+
+    assert EnvironmentSource({"name": f"{__name__}:levels", "level": "hard"}).spaces()
+
+
 def test_a_limit_of_steps_is_a_keyword_too_and_stays_with_the_environment():
     source = EnvironmentSource({"name": "CartPole-v1", "max_episode_steps": 7})
     assert source.maker()().spec.max_episode_steps == 7

@@ -90,6 +90,13 @@ def test_an_unknown_wrapper_is_refused_with_the_nearest(said, sentence):
         wrappers_of(said)
 
 
+def test_a_text_is_refused_where_a_wrapper_has_a_truth_or_a_number():
+    with pytest.raises(ValueError, match="the wrapper atari: grayscale_obs is true or false, found the text 'ture'; did"):
+        wrappers_of([{"name": "atari", "grayscale-obs": "ture"}])
+    with pytest.raises(ValueError, match="the wrapper atari: frame_skip is a number, 4 by default, found the text 'four'"):
+        wrappers_of([{"name": "atari", "frame-skip": "four"}])
+
+
 def test_a_wrapper_that_does_not_fit_is_named_before_anything_starts():
     for said, name in (("gray", "gray"), ({"name": "resize", "shape": 3}, "resize")):
         with pytest.raises(ValueError, match=f"the wrapper {name} does not fit"):

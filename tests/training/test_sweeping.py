@@ -119,6 +119,16 @@ def test_a_parameter_that_the_environment_does_not_take_is_refused_with_the_near
         grid_of(EnvironmentSource(Slope()), {"push": [1]})
 
 
+def test_a_text_where_the_constructor_has_a_truth_or_a_number_is_refused_before_anything_is_played():
+    cartpole = EnvironmentSource("CartPole-v1")
+    with pytest.raises(ValueError, match=r"env.sutton_barto_reward is true or false, found the text 'flase'; did you "
+                                         r"mean false\?"):  # fmt: skip
+        grid_of(cartpole, {"sutton_barto_reward": values_of("true,flase")})
+    with pytest.raises(ValueError, match=r"env.push is a number, 1 by default, found the text 'ten'$"):
+        grid_of(EnvironmentSource(Slope), {"push": values_of("1,ten")})
+    assert len(grid_of(cartpole, {"sutton_barto_reward": values_of("true,false")}).points) == 2
+
+
 def test_values_that_the_environment_or_the_agent_cannot_take_are_left_out_with_the_reason():
     grid = grid_of(EnvironmentSource(Slope), {"push": [-10, 1], "wide": [False, True]})
 
