@@ -25,6 +25,7 @@ from actorrl.training.callbacks import Callbacks
 from actorrl.training.flow import PULSE, Flow
 from actorrl.training.interrupts import Interrupted, Interrupts
 from actorrl.training.merging import Merged, Merger
+from actorrl.training.pace import Pace
 from actorrl.training.progress import ProgressLine, duration
 from actorrl.training.roles import Brought, Recipe, Report, Snapshot
 from actorrl.training.run_directory import Metrics, RunDirectory
@@ -72,7 +73,7 @@ class Runner:
         self._returns: deque[float] = deque(maxlen=100)
         self._episodes = 0
         self._updates = 0.0
-        self._steps_before, self._seconds_before = 0, 0.0
+        self._pace = Pace()
         self._newest: dict[str, Any] = {}
         self._began = time.monotonic()
         self._merger = Merger(agents)
@@ -207,8 +208,7 @@ class Runner:
 
     def finish(self) -> None:
         """Judge the snapshots that are left."""
-        for row in self._merger.rest():
-            self._book(row)
+        self._book(self._merger.rest())
         while self._selection.busy:
             self._judge()
         if self.best is None and self.finals:  # nothing was ever confirmed: returns that are not numbers
@@ -246,9 +246,7 @@ class Runner:
         for times in report.times:
             self._timeline.add(times)
         self._say(report.incidents)
-        for row in report.rows:
-            for whole in self._merger.add(row):
-                self._book(whole)
+        self._book([whole for row in report.rows for whole in self._merger.add(row)])
         for snapshot in report.snapshots:
             if not self._saver.used and report.saved is None:
                 checkpoints.save(self._directory.checkpoint("latest"), snapshot, **self._whose(snapshot))
@@ -304,7 +302,7 @@ class Runner:
             "metrics": dict(self.metrics.arrays()),
             "returns": list(self._returns),
             "episodes": self._episodes,
-            "before": [self._steps_before, self._seconds_before],
+            "before": list(self._pace.last),
             "newest": dict(self._newest),
             "seconds": self._elapsed(),
             "selection": self._selection.state_dict(),
@@ -325,7 +323,7 @@ class Runner:
         self._returns.extend(state["returns"])
         self._episodes, self._newest = int(state["episodes"]), dict(state["newest"])
         self._updates = self._newest.get("updates", 0.0)  # those before have been told
-        self._steps_before, self._seconds_before = state["before"]
+        self._pace = Pace(*state["before"])
         self.seconds = float(state["seconds"])
         self._selection.load_state_dict(state["selection"], unpack)
         rows = self.metrics.arrays()["steps"]
@@ -335,16 +333,20 @@ class Runner:
         """Seconds that training has taken."""
         return time.monotonic() - self._began - (self._selection.seconds if self._inline else 0.0)
 
-    def _book(self, row: Merged) -> None:
+    def _book(self, rows: Sequence[Merged]) -> None:
+        """Write down rows that came together: of each nobody knows more than that it was made by now."""
+        seconds = self._elapsed()
+        clock = {"seconds": round(seconds, 3)}
+        if rows and (rate := self._pace.came(rows[-1].steps, seconds)) is not None:
+            clock["steps_per_second"] = round(rate, 1)
+        for row in rows:
+            self._write(row, clock)
+
+    def _write(self, row: Merged, clock: dict[str, float]) -> None:
         returns = [episode.return_ for episode in row.episodes]
         self._returns.extend(returns)
         self._episodes += len(returns)
-        seconds = self._elapsed()
-        values: dict[str, float] = {"episodes": self._episodes, "seconds": round(seconds, 3), **row.figures}
-        if seconds > self._seconds_before:
-            rate = (row.steps - self._steps_before) / (seconds - self._seconds_before)
-            values["steps_per_second"] = round(rate, 1)
-            self._steps_before, self._seconds_before = row.steps, seconds
+        values: dict[str, float] = {"episodes": self._episodes, **clock, **row.figures}
         if returns:
             values["episode_return"] = float(np.mean(returns))
             values["episode_length"] = float(np.mean([episode.length for episode in row.episodes]))

@@ -91,9 +91,9 @@ def test_an_unknown_wrapper_is_refused_with_the_nearest(said, sentence):
 
 
 def test_a_text_is_refused_where_a_wrapper_has_a_truth_or_a_number():
-    with pytest.raises(ValueError, match="the wrapper atari: grayscale_obs is true or false, found the text 'ture'; did"):
+    with pytest.raises(ValueError, match="atari: grayscale_obs is true or false, found the text 'ture'; did"):
         wrappers_of([{"name": "atari", "grayscale-obs": "ture"}])
-    with pytest.raises(ValueError, match="the wrapper atari: frame_skip is a number, 4 by default, found the text 'four'"):
+    with pytest.raises(ValueError, match="atari: frame_skip is a number, 4 by default, found the text 'four'"):
         wrappers_of([{"name": "atari", "frame-skip": "four"}])
 
 

@@ -17,6 +17,7 @@ import gymnasium
 import numpy as np
 
 from actorrl.training.copies import copy_of
+from actorrl.training.pace import Pace
 from actorrl.training.roles import Recipe, Snapshot
 from actorrl.training.run_directory import RunDirectory
 
@@ -88,7 +89,7 @@ class Board:
         self._writer: Any = None
         self.purge: int | None = None
         """What was written from this step on is taken back: it is written again."""
-        self._before = 0.0, 0.0  # updates and seconds of the row before
+        self._pace = Pace()  # of updates
 
     def _open(self) -> Any:
         if self._writer is None:
@@ -109,9 +110,7 @@ class Board:
     def _updates_per_second(self, values: Mapping[str, float]) -> float | None:
         if "updates" not in values or "seconds" not in values:
             return None
-        now = values["updates"], values["seconds"]
-        before, self._before = self._before, now
-        return (now[0] - before[0]) / (now[1] - before[1]) if now[1] > before[1] else None
+        return self._pace.came(values["updates"], values["seconds"])
 
     def weights(self, snapshot: Snapshot, agent: int | None = None) -> None:
         """Histograms of a snapshot's weights; `agent` where there are several. About 4 ms for a small network."""
