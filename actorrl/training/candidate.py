@@ -25,6 +25,8 @@ from actorrl.training.run_directory import in_use
 
 LOG = "output.txt"
 """What a trial would have said on the terminal; in its run directory."""
+LATE = "late"
+"""Where a trial that went to its end keeps when the judge would have stopped it, had it not been too late."""
 PATIENCE = 10.0
 """Seconds for a process that was interrupted to end and leave its directory."""
 
@@ -50,24 +52,28 @@ class Candidate:
         experiment = Experiment.from_tree(tree, name).checked()
         prepared = begun(experiment, Path(directory))
         reports = Reports(self._judge, number, experiment, len(experiment.trainees()))
-        state, value = "failed", None
-        attributes: dict[str, Any] = {}
         with (Path(directory) / LOG).open("a") as log, contextlib.redirect_stderr(log):
             try:
                 run = load(directory) if prepared is None else watched(prepared, reports).run()
+                outcome = ended(run, experiment, reports.stopped_at)
             except Exception as error:
                 traceback.print_exc(file=log)
-                attributes = {"why": f"{type(error).__name__}: {error}"}
-            else:
-                about = checkpoints.about(run.checkpoints["best"])
-                value = about.get("mean_return")
-                if reports.stopped_at and not _whole(run, experiment):
-                    state, value, attributes = "pruned", None, {"steps": reports.stopped_at}
-                elif value is not None and value == value:
-                    state, attributes = "complete", {"steps": about["steps"]}
-                else:
-                    attributes = {"why": "its returns are not numbers"}
-        return Outcome(state, value, {**attributes, "seconds": round(time.monotonic() - began, 1)})
+                outcome = Outcome("failed", None, {"why": f"{type(error).__name__}: {error}"})
+        return outcome._replace(attributes={"seconds": round(time.monotonic() - began, 1), **outcome.attributes})
+
+
+def ended(run: Run, experiment: Experiment, stopped_at: int) -> Outcome:
+    """What came of a run, by its own files: one that went on after an interrupt counts as a whole."""
+    best, made, seconds = checkpoints.about(run.checkpoints["best"]), run.metrics["steps"], run.metrics["seconds"]
+    about: dict[str, Any] = {"steps": int(made.max()), "best_steps": best.get("steps", int(made.max()))}
+    if (known := seconds[seconds == seconds]).size:
+        about["seconds"] = round(float(known.max()), 1)
+    whole, value = _whole(run, experiment), best.get("mean_return")
+    if stopped_at and not whole:
+        return Outcome("pruned", None, about)
+    if value is None or value != value:
+        return Outcome("failed", None, {**about, "why": "its returns are not numbers"})
+    return Outcome("complete", value, about | ({LATE: stopped_at} if stopped_at else {}))
 
 
 def begun(experiment: Experiment, directory: Path) -> Prepared | None:
@@ -124,8 +130,9 @@ class Reports:
         found = self._found.setdefault(number, [])
         assert event.evaluation is not None
         found.append(float(event.evaluation))
-        if self.stopped_at or len(found) != self._agents:
+        if len(found) != self._agents:
             return
-        if fetch(self._judge.report(self._number, number, max(found))):
+        # What comes after a stop is told, too: training may have been over, and then the others are compared with it.
+        if fetch(self._judge.report(self._number, number, max(found))) and not self.stopped_at:
             self.stopped_at = event.steps
             event.stop("worse than the median of the other trials")

@@ -27,7 +27,7 @@ import yaml
 
 from actorrl.actor import ActorRef, Future, fetch, kill, startat, stop, wait
 from actorrl.errors import ActorDied
-from actorrl.training.candidate import Candidate, Outcome
+from actorrl.training.candidate import LATE, Candidate, Outcome
 from actorrl.training.environment_source import EnvironmentSource
 from actorrl.training.experiment import Experiment, read_overrides
 from actorrl.training.judge import Judge, Proposal, Row, require_optuna
@@ -120,8 +120,7 @@ def tune(
         begun = fetch(judge.begin())
         told = say or (lambda line: None)
         if begun.done or begun.lost:
-            again = f"; {begun.lost} interrupted ones go on from their last checkpoints" if begun.lost else ""
-            told(f"goes on after {begun.done} trials{again}")
+            told(_goes_on(*begun))
         try:
             _Trials(study, judge, told, begun.done, fetch(judge.rows())).run(trials, jobs)
         finally:
@@ -129,6 +128,15 @@ def tune(
             result.save(study.of_trial)
             stop(judge)
     return result
+
+
+def _goes_on(done: int, lost: int) -> str:
+    """What is told of a study that was begun before."""
+    after = f"goes on after {done} {'trial' if done == 1 else 'trials'}"
+    if not lost:
+        return after
+    again = "one goes on from its last checkpoint" if lost == 1 else "ones go on from their last checkpoints"
+    return f"{after}; {lost} interrupted {again}"
 
 
 def study_of(
@@ -285,6 +293,7 @@ class _Trials:
             better = outcome.value > self._best
             self._best = max(self._best, outcome.value)
             said += f"mean return {outcome.value:8.1f}{'  best so far' if better else ''}"
+            said += "  worse than the median, too late to stop" if LATE in outcome.attributes else ""
         elif outcome.state == "pruned":
             said += f"stopped after {outcome.attributes['steps']:,} steps"
         else:

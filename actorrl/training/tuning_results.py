@@ -12,6 +12,7 @@ import numpy as np
 import yaml
 
 from actorrl.training import curve
+from actorrl.training.candidate import LATE
 from actorrl.training.judge import Row
 
 if TYPE_CHECKING:
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
 PANELS = 4
 """Panels of settings in a row."""
 PRUNED = "#b9bec6"
+
+
+def best_steps(row: Row) -> int:
+    """After how many steps a trial's best checkpoint was made; those of older studies call it `steps`."""
+    return int(row.attributes.get("best_steps", row.attributes["steps"]))
 
 
 class Tuning:
@@ -38,7 +44,7 @@ class Tuning:
     def best(self) -> Row | None:
         """The trial with the highest mean return; of equals the one that needed the fewest steps. None before any."""
         done = [row for row in self.rows if row.state == "complete"]
-        return max(done, key=lambda row: (row.value, -row.attributes["steps"]), default=None)
+        return max(done, key=lambda row: (row.value, -best_steps(row)), default=None)
 
     @property
     def best_values(self) -> dict[str, Any]:
@@ -56,6 +62,11 @@ class Tuning:
         space does not hold them all."""
         return next((row for row in self.rows if row.attributes.get("own") == []), None)
 
+    @property
+    def late(self) -> int:
+        """Of how many trials the judge had seen enough when training was over."""
+        return sum(LATE in row.attributes for row in self.rows)
+
     def save(self, tree_of: Callable[[Mapping[str, Any]], dict[str, Any]]) -> None:
         """Write trials.csv, and best.yaml and tuning.png as soon as a trial ended well.
 
@@ -64,9 +75,9 @@ class Tuning:
         """
         with (self.directory / "trials.csv").open("w", newline="") as file:
             writer = csv.writer(file)
-            writer.writerow(["trial", "state", "value", "steps", "seconds", *self.keys, "why"])
+            writer.writerow(["trial", "state", "value", "best_steps", "steps", "seconds", *self.keys, "why"])
             for row in self.rows:
-                about = [row.attributes.get(key, "") for key in ("steps", "seconds")]
+                about = [row.attributes.get(key, "") for key in ("best_steps", "steps", "seconds")]
                 value = "" if row.value is None else f"{row.value:.7g}"
                 values = [row.values[key] for key in self.keys]
                 writer.writerow([row.number, row.state, value, *about, *values, row.attributes.get("why", "")])
@@ -75,7 +86,7 @@ class Tuning:
             return
         head = (
             f"# Trial {best.number} of {len(self.rows)}: mean return {best.value:.1f} from `best`, after "
-            f"{best.attributes['steps']:,} steps; {self.compared}.\n"
+            f"{best_steps(best):,} steps; {self.compared}.\n"
             f"# Train it: actorrl train {self.directory / 'best.yaml'}\n"
         )
         tree = yaml.safe_dump(tree_of(best.values), sort_keys=False, allow_unicode=True)
@@ -103,7 +114,8 @@ class Tuning:
         top = figure.add_subplot(grid[0, :])
         self._history(top)
         count = {state: sum(row.state == state for row in self.rows) for state in ("complete", "pruned", "failed")}
-        said = f"{count['complete']} trials to the end, {count['pruned']} stopped early, {count['failed']} failed"
+        late = f" ({self.late} worse than the median, too late to stop)" if self.late else ""
+        said = f"{count['complete']} trials to the end{late}, {count['pruned']} stopped early, {count['failed']} failed"
         curve.dress(top, f"Tuning {self.name}", said, "trial")
         top.set_ylabel("mean return", color="#444444")
         for i, key in enumerate(self.keys):

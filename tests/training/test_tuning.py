@@ -17,7 +17,7 @@ import yaml
 from actorrl import load, train, tune
 from actorrl.actor.engine import active
 from actorrl.cli.main import main
-from actorrl.training import saving, tuning
+from actorrl.training import candidate, saving, tuning
 from actorrl.training.search_space import space_of
 from actorrl.training.tuning_results import Tuning
 
@@ -191,7 +191,7 @@ def test_a_trial_that_was_killed_goes_on_from_its_last_checkpoint():
     said: list[str] = []
     result = tune("slow.yaml", trials=1, directory="study", say=said.append)
 
-    assert said[0] == "goes on after 0 trials; 1 interrupted ones go on from their last checkpoints"
+    assert said[0] == "goes on after 0 trials; 1 interrupted one goes on from its last checkpoint"
     (row,) = result.rows
     assert (row.number, row.state) == (1, "complete") and list(row.reports) == [1, 2, 3]
     assert f"goes on from step {made.steps:,}" in Path("study/trials/0001/output.txt").read_text()
@@ -212,9 +212,49 @@ def test_trials_that_all_fail_end_the_study_with_the_reason():
 def rows(values: list[float | None], steps: list[int] | None = None) -> list[Row]:
     return [
         Row(i, {"agent.gamma": 0.9 + i / 100, "agent.bins": [4, i]}, "pruned" if value is None else "complete",
-            value if value is not None else 1.0, {}, {"steps": (steps or [9] * 9)[i]})
+            value if value is not None else 1.0, {}, {"steps": 9, "best_steps": (steps or [9] * 9)[i]})
         for i, value in enumerate(values)
     ]  # fmt: skip
+
+
+class Strict:
+    """A judge, in this process, who has seen enough at once."""
+
+    def __init__(self) -> None:
+        self.told: list[int] = []
+
+    def report(self, number: int, evaluation: int, value: float) -> bool:
+        self.told.append(evaluation)
+        return True
+
+
+def test_a_trial_that_is_over_before_the_judge_speaks_is_complete_and_says_that_it_was_late(monkeypatch):
+    monkeypatch.setattr(candidate, "fetch", lambda answer: answer)
+    strict = Strict()
+
+    outcome = candidate.Candidate(strict).train(TREE, "x", "trial", 0)
+
+    assert outcome.state == "complete" and outcome.attributes["late"] == 100
+    assert strict.told == [1, 2, 3, 4], "the others are compared with all of its evaluations"
+
+
+def test_a_trial_that_was_over_when_it_was_interrupted_has_the_time_and_the_steps_of_all_its_run(monkeypatch):
+    monkeypatch.setattr(candidate, "fetch", lambda answer: False)
+    first = candidate.Candidate(Strict()).train(TREE, "x", "trial", 0)
+
+    again = candidate.Candidate(Strict()).train(TREE, "x", "trial", 0)
+
+    assert again.attributes == first.attributes and again.attributes["steps"] == 400
+    assert again.attributes["best_steps"] in (100, 200, 300, 400)
+
+
+def test_trials_that_could_not_be_stopped_in_time_are_told_in_the_picture():
+    found = rows([1.0, 5.0, None])
+    found[0].attributes["late"] = 4
+
+    told = Tuning(Path(), ["agent.gamma"], found, "x").draw().axes[0].get_title(loc="left")
+
+    assert told == "2 trials to the end (1 worse than the median, too late to stop), 1 stopped early, 0 failed"
 
 
 def test_of_equal_trials_the_one_that_needed_the_fewest_steps_is_the_best():
