@@ -61,8 +61,10 @@ class Row(NamedTuple):
     reports: dict[int, float]
     """Evaluations, by the number of the evaluation."""
     attributes: dict[str, Any]
-    """steps and seconds of training; best_steps, of its best checkpoint; `late`, after how many steps it would have been
-    stopped, had training not been over; why, where it failed; `own`, as of `Proposal`, of the one with the experiment's values."""
+    """steps and seconds of training; best_steps, of its best checkpoint; `late`, after how many steps it would have
+    been stopped, had training not been over; why, where it failed; `own`, as of `Proposal`, of the one with the
+    experiment's values.
+    """
 
 
 def require_optuna() -> None:

@@ -10,6 +10,7 @@ It stands in the file itself under `search`, in a file of its own, or beside the
 from __future__ import annotations
 
 import json
+import math
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from actorrl.training.names import did_you_mean
 from actorrl.training.presets import FOLDER
 
 FIELDS = ("low", "high", "log", "step", "choices")
+MOST_TICKS = 5
+"""Values that an axis names, about."""
 COMPANIES = 64
 """Random points among which a value must fit at least once."""
 
@@ -102,6 +105,53 @@ class Axis:
     def draw(self, rng: random.Random) -> Any:
         """Any value, for checks."""
         return rng.choice(self.extremes)
+
+    def place(self, value: Any) -> float | int:
+        """Where a picture has one of its values: a number at itself, a choice at its place in the list."""
+        if self.choices:
+            return next(i for i, choice in enumerate(self.choices) if _same(choice, value))
+        return value  # type: ignore[no-any-return]
+
+    def ticks(self) -> list[Any]:
+        """Values to be named on an axis: every choice; of a range some round ones, or of its steps."""
+        if self.choices:
+            return list(self.choices)
+        if self.log:
+            return _thinned(_round_over_decades(self.low, self.high))
+        step = self.step or (1 if self.whole and self.high - self.low < MOST_TICKS else _round_step(self))
+        first = self.low if self.step else math.ceil(self.low / step - 1e-9) * step
+        count = math.floor((self.high - first) / step + 1e-9) + 1
+        found = [first + i * step for i in range(count)]
+        return _thinned(found) if self.step else found
+
+
+def _round_over_decades(low: float, high: float) -> list[float]:
+    """1, 10, 100, ... between both; with numbers between them where these were fewer than three."""
+    decades = [10.0**k for k in range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)]
+    found: list[float] = []
+    for digits in ((1,), (1, 3), (1, 2, 5), range(1, 10)):
+        near = [digit * decade for decade in decades for digit in digits]
+        found = [value for value in near if low * (1 - 1e-9) <= value <= high * (1 + 1e-9)]
+        if len(found) >= 3:
+            return found
+    return [low, high]
+
+
+def _round_step(axis: Axis) -> float | int:
+    """1, 2 or 5 times a power of ten, of which few fit into the range; whole where its values are."""
+    least = (axis.high - axis.low) / MOST_TICKS
+    decade = 10.0 ** math.floor(math.log10(least))
+    step = next(digit * decade for digit in (1, 2, 5, 10) if digit * decade >= least * (1 - 1e-9))
+    return max(1, round(step)) if axis.whole else step
+
+
+def _thinned(values: list[Any]) -> list[Any]:
+    return values[:: -(-len(values) // MOST_TICKS)]
+
+
+def short(value: Any) -> str:
+    """A setting in few digits."""
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _label(choice: Any) -> Any:

@@ -32,7 +32,7 @@ from actorrl.training.environment_source import EnvironmentSource
 from actorrl.training.experiment import Experiment, read_overrides
 from actorrl.training.judge import Judge, Proposal, Row, require_optuna
 from actorrl.training.presets import find
-from actorrl.training.search_space import Axis, check_space, find_space, own_values, space_of
+from actorrl.training.search_space import Axis, check_space, find_space, own_values, short, space_of
 from actorrl.training.tuning_results import Tuning
 from actorrl.training.wiring import running_system
 
@@ -124,7 +124,7 @@ def tune(
         try:
             _Trials(study, judge, told, begun.done, fetch(judge.rows())).run(trials, jobs)
         finally:
-            result = Tuning(study.directory, [axis.key for axis in study.space], fetch(judge.rows()), study.name)
+            result = Tuning(study.directory, study.space, fetch(judge.rows()), study.name)
             result.save(study.of_trial)
             stop(judge)
     return result
@@ -302,8 +302,3 @@ class _Trials:
             drawn = ", ".join(key.rpartition(".")[2] for key in proposal.own)
             values += "   the experiment's own" + (f", but for {drawn}" if drawn else "")
         return f"{said}   {values}"
-
-
-def short(value: Any) -> str:
-    """A setting in few digits."""
-    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -14,6 +14,7 @@ import yaml
 from actorrl.training import curve
 from actorrl.training.candidate import LATE
 from actorrl.training.judge import Row
+from actorrl.training.search_space import Axis, short
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 PANELS = 4
 """Panels of settings in a row."""
 PRUNED = "#b9bec6"
+ACROSS = 30
+"""Letters of all ticks together that stand beside each other under a panel; longer ones are aslant."""
+MARGIN = 0.07
+"""Of a panel, on both sides of the values that there are."""
 
 
 def best_steps(row: Row) -> int:
@@ -37,8 +42,9 @@ class Tuning:
         rows: the trials that ended: `.number`, `.values`, `.state`, `.value`, `.reports`, `.attributes`.
     """
 
-    def __init__(self, directory: Path, keys: Sequence[str], rows: Sequence[Row], name: str) -> None:
-        self.directory, self.keys, self.rows, self.name = directory, list(keys), list(rows), name
+    def __init__(self, directory: Path, space: Sequence[Axis], rows: Sequence[Row], name: str) -> None:
+        self.directory, self.rows, self.name = directory, list(rows), name
+        self.keys, self._space = [axis.key for axis in space], list(space)
 
     @property
     def best(self) -> Row | None:
@@ -107,6 +113,7 @@ class Tuning:
     def draw(self) -> Figure:
         """The trials in their order, and below the value over each setting."""
         from matplotlib.figure import Figure
+        from matplotlib.ticker import MaxNLocator
 
         lines = math.ceil(len(self.keys) / PANELS)
         figure = Figure(figsize=(9, 3.6 + 2.4 * lines), dpi=150, layout="constrained")
@@ -118,9 +125,9 @@ class Tuning:
         said = f"{count['complete']} trials to the end{late}, {count['pruned']} stopped early, {count['failed']} failed"
         curve.dress(top, f"Tuning {self.name}", said, "trial")
         top.set_ylabel("mean return", color="#444444")
-        for i, key in enumerate(self.keys):
-            axes = figure.add_subplot(grid[1 + i // PANELS, i % PANELS])
-            self._setting(axes, key)
+        top.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        for i, axis in enumerate(self._space):
+            self._setting(figure.add_subplot(grid[1 + i // PANELS, i % PANELS]), axis)
         return figure
 
     def _history(self, axes: Any) -> None:
@@ -136,29 +143,15 @@ class Tuning:
             axes.plot([self.best.number], [self.best.value], "*", color=curve.BEST, markersize=15, label="best",
                       markeredgecolor="white", zorder=5)  # fmt: skip
 
-    def _setting(self, axes: Any, key: str) -> None:
-        from matplotlib.ticker import NullFormatter
-
+    def _setting(self, axes: Any, axis: Axis) -> None:
         rows = [row for row in self.rows if row.value is not None and row.state != "failed"]
-        labels: list[str] = []
-        values = [row.values[key] for row in rows]
-        numbers = all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values)
-        if not numbers:
-            labels = sorted({str(value) for value in values})
-            values = [labels.index(str(value)) for value in values]
-        for row, x in zip(rows, values, strict=True):
-            whole = row.state == "complete"
+        for row in rows:
+            x, whole = axis.place(row.values[axis.key]), row.state == "complete"
             axes.plot([x], [row.value], "o" if whole else "x", color=curve.FAINT if whole else PRUNED, markersize=4)
             if row is self.best:
                 axes.plot([x], [row.value], "*", color=curve.BEST, markersize=11, markeredgecolor="white", zorder=5)
-        if labels:
-            axes.set_xticks(range(len(labels)), labels, fontsize=7, rotation=20)
-            axes.margins(x=0.2)
-        elif values and min(values) > 0 and max(values) / min(values) >= 10:
-            axes.set_xscale("log")
-            axes.xaxis.set_minor_formatter(NullFormatter())
-            axes.tick_params(which="minor", length=0)
-        axes.set_title(key.removeprefix("agent."), fontsize=9, loc="left", color="#444444")
+        _scale(axes, axis)
+        axes.set_title(axis.key.removeprefix("agent."), fontsize=9, loc="left", color="#444444")
         axes.grid(True, color=curve.GRID, linewidth=0.6)
         axes.set_axisbelow(True)
         axes.tick_params(colors="#666666", length=0, labelsize=7)
@@ -169,3 +162,20 @@ class Tuning:
     def __repr__(self) -> str:
         said = f"best {self.best.value:.1f}, trial {self.best.number}" if self.best else "none ended well"
         return f"<Tuning {self.directory}: {len(self.rows)} trials, {said}>"
+
+
+def _scale(axes: Any, axis: Axis) -> None:
+    """Across a panel: all of the space, whatever part of it was tried, with ticks at values that there are."""
+    low, high = (0, len(axis.choices) - 1) if axis.choices else (axis.low, axis.high)
+    if axis.log:
+        axes.set_xscale("log")
+        margin = (high / low) ** MARGIN
+        axes.set_xlim(low / margin, high * margin)
+    else:
+        margin = (high - low) * MARGIN or 1.0
+        axes.set_xlim(low - margin, high + margin)
+    ticks = axis.ticks()
+    axes.set_xticks([axis.place(value) for value in ticks], [short(value) for value in ticks])
+    axes.set_xticks([], minor=True)
+    if sum(len(short(value)) for value in ticks) > ACROSS:
+        axes.tick_params(axis="x", rotation=20)

@@ -209,6 +209,9 @@ def test_trials_that_all_fail_end_the_study_with_the_reason():
         assert [row["state"] for row in csv.DictReader(file)] == ["failed"] * 5
 
 
+PICTURED = space_of({"agent.gamma": {"low": 0.9, "high": 1.0}, "agent.bins": [[4, i] for i in range(9)]})
+
+
 def rows(values: list[float | None], steps: list[int] | None = None) -> list[Row]:
     return [
         Row(i, {"agent.gamma": 0.9 + i / 100, "agent.bins": [4, i]}, "pruned" if value is None else "complete",
@@ -252,14 +255,14 @@ def test_trials_that_could_not_be_stopped_in_time_are_told_in_the_picture():
     found = rows([1.0, 5.0, None])
     found[0].attributes["late"] = 4
 
-    told = Tuning(Path(), ["agent.gamma"], found, "x").draw().axes[0].get_title(loc="left")
+    told = Tuning(Path(), PICTURED[:1], found, "x").draw().axes[0].get_title(loc="left")
 
     assert told == "2 trials to the end (1 worse than the median, too late to stop), 1 stopped early, 0 failed"
 
 
 def test_of_equal_trials_the_one_that_needed_the_fewest_steps_is_the_best():
-    assert Tuning(Path(), ["agent.gamma"], rows([1.0, 5.0, 5.0, None], [9, 9, 4, 1]), "x").best.number == 2
-    assert Tuning(Path(), ["agent.gamma"], rows([None]), "x").best is None
+    assert Tuning(Path(), PICTURED[:1], rows([1.0, 5.0, 5.0, None], [9, 9, 4, 1]), "x").best.number == 2
+    assert Tuning(Path(), PICTURED[:1], rows([None]), "x").best is None
 
 
 def test_what_the_experiments_own_values_came_to_is_told():
@@ -274,9 +277,48 @@ def test_what_the_experiments_own_values_came_to_is_told():
 
 
 def test_the_picture_has_a_panel_per_setting():
-    figure = Tuning(Path(), ["agent.gamma", "agent.bins"], rows([1.0, None, 3.0]), "x").draw()
+    figure = Tuning(Path(), PICTURED, rows([1.0, None, 3.0]), "x").draw()
 
     assert [axes.get_title(loc="left") for axes in figure.axes[1:]] == ["gamma", "bins"]
+
+
+def test_a_panel_has_the_scale_of_its_space_and_names_values_that_there_are():
+    space = space_of({
+        "agent.learning_rate": {"low": 1e-4, "high": 1e-2, "log": True},
+        "agent.n_epochs": {"low": 1, "high": 4},
+        "agent.batch_size": [32, 64, 128],
+    })  # fmt: skip
+    row = Row(0, {"agent.learning_rate": 0.003, "agent.n_epochs": 2, "agent.batch_size": 64}, "complete", 1.0, {},
+              {"steps": 9})  # fmt: skip
+
+    trials, rate, epochs, batch = Tuning(Path(), space, [row], "x").draw().axes
+
+    assert all(float(tick).is_integer() for tick in trials.get_xticks())
+    assert rate.get_xscale() == "log" and epochs.get_xscale() == "linear"
+    labels = [[tick.get_text() for tick in axes.get_xticklabels()] for axes in (rate, epochs, batch)]
+    assert labels == [["0.0001", "0.001", "0.01"], ["1", "2", "3", "4"], ["32", "64", "128"]]
+    assert not rate.get_xticklabels(minor=True)
+
+
+@pytest.mark.parametrize(
+    ("said", "ticks"),
+    [
+        ({"low": 0.0003, "high": 0.003, "log": True}, [0.0003, 0.001, 0.003]),
+        ({"low": 1, "high": 64, "log": True}, [1, 3, 10, 30]),
+        ({"low": 11, "high": 12, "log": True}, [11, 12]),
+        ({"low": 1e-8, "high": 1.0, "log": True}, [1e-8, 1e-6, 1e-4, 1e-2, 1.0]),
+        ({"low": 32, "high": 128, "step": 16}, [32, 64, 96, 128]),
+        ({"low": 3, "high": 100}, [20, 40, 60, 80, 100]),
+        ({"low": 1, "high": 2}, [1, 2]),
+        ({"low": 0.9, "high": 1.0}, [0.9, 0.92, 0.94, 0.96, 0.98, 1.0]),
+        ({"low": 0.1, "high": 0.9, "step": 0.2}, [0.1, 0.3, 0.5, 0.7, 0.9]),
+        ([True, None, "a", [4, 4]], [True, None, "a", [4, 4]]),
+    ],
+)
+def test_the_ticks_of_a_range_are_round_and_few_those_of_a_list_its_choices(said, ticks):
+    (axis,) = space_of({"agent.x": said})
+
+    assert axis.ticks() == (ticks if isinstance(said, list) else pytest.approx(ticks))
 
 
 @pytest.mark.parametrize(
