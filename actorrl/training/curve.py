@@ -82,8 +82,6 @@ def _evaluations(axes: Any, metrics: Mapping[str, Array]) -> None:
 
 def dress(axes: Any, title: str, subtitle: str, across: str = "environment steps") -> None:
     """Title, labels, grid and legend as all our pictures have them."""
-    from matplotlib.ticker import EngFormatter
-
     axes.set_title(subtitle, loc="left", fontsize=9, color="#666666", pad=8)
     axes.annotate(
         title, (0, 1), xytext=(0, 24), xycoords="axes fraction", textcoords="offset points", fontsize=13,
@@ -92,7 +90,7 @@ def dress(axes: Any, title: str, subtitle: str, across: str = "environment steps
     axes.set_xlabel(across, color="#444444")
     axes.set_ylabel("episode return", color="#444444")
     if across == "environment steps":
-        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+        thousands(axes.xaxis)
     axes.grid(True, color=GRID, linewidth=0.8)
     axes.set_axisbelow(True)
     axes.tick_params(colors="#666666", length=0)
@@ -100,3 +98,11 @@ def dress(axes: Any, title: str, subtitle: str, across: str = "environment steps
         axes.spines[side].set_visible(False)
     axes.spines["bottom"].set_color("#bbbbbb")
     axes.legend(frameon=False, fontsize=8.5, loc="best", labelcolor="#444444")
+
+
+def thousands(axis: Any) -> None:
+    """Label an axis with 20k for 20,000, and what is below 1 as it is: half a second is not 500m."""
+    from matplotlib.ticker import EngFormatter, FuncFormatter
+
+    short = EngFormatter(sep="")
+    axis.set_major_formatter(FuncFormatter(lambda x, place: f"{x:g}" if abs(x) < 1 else short(x)))

@@ -52,7 +52,8 @@ def placed(config: Mapping[str, Any]) -> str:
     name = ARRANGEMENTS[arrangement["name"]].__name__ if arrangement["name"] in ARRANGEMENTS else "arrangement"
     if "explorers" in arrangement:
         explorers, each = arrangement["explorers"], arrangement["environments_per_explorer"]
-        return f"{name} {arrangement.get('mode', '')}, {explorers} explorers with {each} environments each"
+        served = ", served" if arrangement.get("inference") == "served" else ""
+        return f"{name} {arrangement.get('mode', '')}{served}, {explorers} explorers with {each} environments each"
     several = arrangement.get("agents")
     count = len(several) if isinstance(several, list) else several
     many = f"{count} agents, " if count and count > 1 else ""

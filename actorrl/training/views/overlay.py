@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from actorrl.training.curve import GRID
+from actorrl.training.curve import GRID, thousands
 from actorrl.training.names import did_you_mean
 from actorrl.training.run_directory import Metrics, RunDirectory
 from actorrl.training.views import captions, seeds
@@ -192,12 +192,10 @@ def _line(axes: Any, line: Line, colour: str, style: str) -> None:
 
 
 def _dress(axes: Any, panel: Panel, metric: str, against: str, *, beside: bool) -> None:
-    from matplotlib.ticker import EngFormatter
-
     axes.set_title(panel.environment, loc="left", fontsize=11.5, fontweight="bold", color="#222222", pad=10)
     axes.set_xlabel("environment steps" if against == "steps" else "seconds of training", color="#444444")
     axes.set_ylabel(metric.replace("_", " "), color="#444444")
-    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    thousands(axes.xaxis)
     axes.grid(True, color=GRID, linewidth=0.8)
     axes.set_axisbelow(True)
     axes.tick_params(colors="#666666", length=0)

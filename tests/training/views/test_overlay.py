@@ -97,6 +97,14 @@ def test_the_line_of_several_seeds_is_their_interquartile_mean_inside_its_band(t
     assert at.min() < values[middle] < at.max()
 
 
+def test_half_a_second_is_not_500_thousandths(tmp_path):
+    curve = overlay.read(a_run(tmp_path / "run"), against="seconds")
+    [axes] = overlay.draw(overlay.panels([curve]), against="seconds").axes
+    label = axes.xaxis.get_major_formatter()
+
+    assert [label(x, 0) for x in (0, 0.5, 2, 20_000)] == ["0", "0.5", "2", "20k"]
+
+
 def test_where_there_are_more_lines_than_colours_no_two_look_the_same(tmp_path):
     curves = [overlay.read(a_run(tmp_path / str(i), rows=5, learning_rate=i / 100)) for i in range(1, 24)]
 
@@ -113,6 +121,10 @@ def test_arrangements_are_named_in_words():
         "DQN · one process",
         "DQN · Central, 4 environments",
     ]
+    flow = {"name": "dataflow", "explorers": 2, "environments_per_explorer": 8, "mode": "async"}
+    assert captions.placed({"arrangement": flow}) == "Dataflow async, 2 explorers with 8 environments each"
+    served = "Dataflow async, served, 2 explorers with 8 environments each"
+    assert captions.placed({"arrangement": {**flow, "inference": "served"}}) == served
     assert captions.title(config(arrangement=central, seed=3)) == (
         "DQN on CartPole-v1",
         "Central, 4 environments · seed 3",

@@ -196,6 +196,36 @@ def test_of_several_choices_each_has_its_chosen_one_and_what_is_forbidden_says_s
     assert re.findall(r'<span class="chosen">(.*?)</span>', document) == ["action 1"]
 
 
+@in_a_browser
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("values", "shown_as", "reach"),
+    [
+        ([101.25, 99.0, 100.5], ["101.3", "99.0", "100.5"], "bars reach from 98.8 to 101.4"),  # labelled, not from 0
+        ([1.0, 0.123, 0.5], ["1.000", "0.123", "0.500"], "bars reach from 0.000 to 1.070"),
+        ([-1.0, -8.5, -3.0], ["-1.000", "-8.500", "-3.000"], "bars reach from -9.100 to 0.000"),
+    ],
+)
+def test_bars_say_how_far_they_reach_and_their_numbers_have_as_many_decimals_each(values, shown_as, reach, tmp_path):
+    document = shown(with_episode(tmp_path, told={"q": [values] * STEPS}))
+
+    bars = re.search(r'<div class="choices">(.*?)<p class="scale">(.*?)</p>', document, re.S)
+    assert bars is not None and re.findall(r"<code>(.*?)</code>", bars[1]) == shown_as
+    assert bars[2] == reach
+
+
+@in_a_browser
+@pytest.mark.slow
+def test_the_best_has_a_star_in_the_legend_as_in_the_curve_and_ticks_share_a_unit(page):
+    script = """
+      document.body.append(Object.assign(document.createElement("output"), { textContent: labels([0, 5000, 10000]) }));
+    """
+    document = shown(page, script=script)
+
+    assert re.search(r'<b style="color:[^"]*">★</b>best', document)
+    assert "<output>0,5k,10k</output>" in document
+
+
 @pytest.mark.parametrize("error", [RuntimeError, AttributeError, AssertionError, TypeError])
 def test_an_episode_that_fails_leaves_a_report_that_says_why(error, tmp_path, capsys, monkeypatch):
     run = train(QLearningConfig(), "FrozenLake-v1", steps=60, run_dir=tmp_path / "run")

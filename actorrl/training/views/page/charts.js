@@ -32,10 +32,20 @@ function ticks(low, high, count) {
   return found;
 }
 
+// The ticks of one axis: in one unit, with as many decimals each.
 function labels(values) {
-  const step = values.length > 1 ? Math.abs(values[1] - values[0]) : 0;
+  const top = Math.max(...values.map(Math.abs)), [unit, letter] = top >= 1e6 ? [1e6, "M"] : top >= 1e4 ? [1e3, "k"] : [1, ""];
+  const step = values.length > 1 ? Math.abs(values[1] - values[0]) / unit : 0;
   const decimals = step > 0 ? Math.max(0, -Math.floor(Math.log10(step) + 1e-9) + (/25$/.test(step.toPrecision(2).replace(".", "")) ? 1 : 0)) : 0;
-  return values.map((one) => (step === 0 || step >= 1 && Math.abs(one) >= 1e4 || decimals > 4 ? number(one) : one.toFixed(decimals)));
+  return values.map((one) => (step === 0 || decimals > 4 ? number(one) : (one / unit).toFixed(decimals) + (one ? letter : "")));
+}
+
+// How numbers that are compared are written: with as many decimals each, so many digits in the largest.
+function alike(values, digits = 4) {
+  const top = Math.max(0, ...values.map(Math.abs));
+  if (top >= 1e6 || top < 1e-3 || values.every(Number.isInteger)) return (one) => number(one, digits);
+  const decimals = Math.max(0, digits - 1 - Math.max(0, Math.floor(Math.log10(top))));
+  return (one) => one.toFixed(decimals);
 }
 
 function say(event, text) {
@@ -92,8 +102,9 @@ function chart(host, { series, height = 300, label = "", small = false, xlabel =
       svg.append(make("line", { class: "gridline", x1: left, x2: width - right, y1: Y(y), y2: Y(y) }));
       svg.append(make("text", { x: left - 7, y: Y(y) + 4, "text-anchor": "end" }, names[i]));
     }
-    for (const x of ticks(x0, x1, Math.max(2, Math.floor(width / (small ? 90 : 110))))) {
-      svg.append(make("text", { x: X(x), y: height - bottom + 17, "text-anchor": "middle" }, number(x)));
+    const across = ticks(x0, x1, Math.max(2, Math.floor(width / (small ? 90 : 110)))), places = labels(across);
+    for (const [i, x] of across.entries()) {
+      svg.append(make("text", { x: X(x), y: height - bottom + 17, "text-anchor": "middle" }, places[i]));
     }
     if (xlabel) svg.append(make("text", { x: (left + width - right) / 2, y: height - 4, "text-anchor": "middle" }, xlabel));
     for (const one of series) plotted(svg, xs ? within(one, x0, x1) : one, X, Y, small);
@@ -164,7 +175,7 @@ function legend(host, series) {
   const row = make("div", { class: "legend" });
   for (const one of series) {
     const item = make("span", {}, one.name);
-    item.prepend(make("i", { style: `background:${one.colour}` }));
+    item.prepend(one.kind === "star" ? make("b", { style: `color:${one.colour}` }, "★") : make("i", { style: `background:${one.colour}` }));
     row.append(item);
   }
   host.append(row);

@@ -75,7 +75,8 @@ function episode() {
   controls.append(slider);
   const now = make("div", { class: "now" }), choices = make("div", { class: "choices" }), numbers = make("div", { class: "numbers" });
   const heading = make("h3"), seen = make("h3", {}, "observation"), lines = make("div");
-  side.append(now, heading, choices, seen, numbers);
+  const scale = make("p", { class: "scale" });
+  side.append(now, heading, choices, scale, seen, numbers);
   (frames.length ? screen : side).append(controls);
   stage.append(...(frames.length ? [screen, side] : [side]));
   by("episode").append(stage, lines);
@@ -83,12 +84,15 @@ function episode() {
   e.rewards.forEach((reward) => totals.push(totals[totals.length - 1] + reward));
   const kind = ["probabilities", "q", "mean"].find((name) => name in told);
   heading.textContent = { probabilities: "probability of each action", q: "Q, what each action is expected to bring", mean: "the numbers of the action" }[kind] || "action";
-  const range = kind === "probabilities" ? [0, 1] : spanOf(kind ? told[kind] : e.actions);
+  const compared = (kind ? told[kind] : e.actions).flat().filter((one) => one !== null), written = alike(compared);
+  const range = kind === "probabilities" ? [0, 1] : spanOf(compared);
+  scale.hidden = kind === "probabilities" || !(kind || Array.isArray(e.actions[0]));
+  scale.textContent = `bars reach from ${written(range[0])} to ${written(range[1])}`;
 
-  function spanOf(rows) {
-    const flat = rows.flat().filter((one) => one !== null);
-    const low = Math.min(...flat), high = Math.max(...flat), room = (high - low) * 0.08 || 1;
-    return [low - room, high + room];
+  // From zero where that leaves the bars more than half of their length; else close around all there is.
+  function spanOf(values) {
+    const low = Math.min(...values), high = Math.max(...values), room = (high - low) * 0.08 || 1;
+    return [low > 0 && low < high / 2 ? 0 : low - room, high < 0 && high > low / 2 ? 0 : high + room];
   }
   function rows(t) {
     const action = e.actions[t], several = Array.isArray(action);
@@ -100,14 +104,14 @@ function episode() {
     choices.replaceChildren(...values.flatMap((value, i) => {
       const chosen = kind === "mean" || !kind ? true : flags ? flags[i] : e.names[i] === String(action);
       const meter = make("div", { class: chosen ? "meter chosen" : "meter" }), fill = make("div");
-      const zero = range[0] < 0 && range[1] > 0 && kind !== "probabilities" ? (0 - range[0]) / (range[1] - range[0]) : 0;
+      const zero = range[0] < 0 && range[1] >= 0 && kind !== "probabilities" ? (0 - range[0]) / (range[1] - range[0]) : 0;
       const place = value === null ? zero : (value - range[0]) / (range[1] - range[0]);
       fill.style.left = 100 * Math.min(zero, place) + "%";
       fill.style.width = Math.max(0.6, 100 * Math.abs(place - zero)) + "%";
       meter.append(fill);
       const name = kind === "mean" || !kind ? `number ${i}` : `action ${e.names[i] ?? i}`;
-      const spread = kind === "mean" && told.std ? " ± " + number(told.std[t][i]) : "";
-      const text = kind === "probabilities" ? (100 * value).toFixed(1) + " %" : value === null ? "not allowed" : number(value, 4) + spread;
+      const spread = kind === "mean" && told.std ? " ± " + written(told.std[t][i]) : "";
+      const text = kind === "probabilities" ? (100 * value).toFixed(1) + " %" : value === null ? "not allowed" : written(value) + spread;
       return [make("span", { class: chosen ? "chosen" : "" }, name), meter, make("code", {}, text)];
     }));
   }
