@@ -73,5 +73,5 @@ def _show(result: Tuning) -> int:
     print(result.compared, file=sys.stderr)
     where = result.directory
     print(f"train it: actorrl train {where / 'best.yaml'}", file=sys.stderr)
-    print(f"trials.csv and tuning.png are in {where}; its run is {result.best_run}", file=sys.stderr)
+    print(f"trials.csv and tuning.png are in {where}; the run of the best trial is {result.best_run}", file=sys.stderr)
     return 0

@@ -97,13 +97,13 @@ def sweep(
         raise ValueError("there is nothing to vary: name a parameter of the environment and its values")
     run = run if isinstance(run, Run) else load(run)
     axes = {str(key).replace("-", "_"): values_of(values) for key, values in grid.items()}
-    made = grid_of(run.source, axes)
+    made, player = grid_of(run.source, axes), run.player(which)
     if directory is not None:
         require_writable(Path(directory))
     shares = _shares(len(made.points), episodes)
     count = max(1, min(jobs or cores(), len(shares)))
     with running_system(engine, run.seed):
-        played = _play(made, shares, run.player(which), run.seed, count, progress or (lambda done, total: None))
+        played = _play(made, shares, player, run.seed, count, progress or (lambda done, total: None))
     result = Sweep(
         list(axes), made.points, _joined(played, "returns"), _joined(played, "lengths"), made.refused,
         title=f"{run.name} on {run.source.name}, checkpoint {which} after {run.steps_of(which):,} steps",

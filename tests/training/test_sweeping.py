@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import itertools
+import shutil
 from pathlib import Path
 
 import gymnasium
@@ -167,6 +168,14 @@ def test_every_point_meets_the_same_luck(run):
     assert lucky.returns[0].std() > 0
     np.testing.assert_allclose(lucky.returns[1] - lucky.returns[0], 10.0, atol=1e-5)
     assert len(np.unique(lucky.returns[0])) == 40, "no episode is played twice"
+
+
+def test_a_sweep_of_a_checkpoint_that_is_not_there_leaves_nothing(run):
+    shutil.rmtree(run.directory / "checkpoints" / "best")
+
+    with pytest.raises(FileNotFoundError, match="has no checkpoint 'best'"):
+        sweep(load("walker", trust=True), {"push": [1]}, directory=run.directory / "sweeps" / "push")
+    assert not (run.directory / "sweeps").exists()
 
 
 @pytest.mark.slow

@@ -100,6 +100,7 @@ def test_the_experiment_itself_is_tried_first_and_the_best_is_compared_with_it(c
     out, err = capfd.readouterr()
     assert yaml.safe_load(out.split("\n", 1)[1]) == {"agent.learning_rate": 0.3, "agent.bins": 8}
     assert "   the experiment's own\n" in err and "these are the experiment's own values, nothing was better\n" in err
+    assert "; the run of the best trial is study/trials/0000\n" in err
     assert "these are the experiment's own values, nothing was better.\n" in Path("study/best.yaml").read_text()
 
 
