@@ -261,6 +261,18 @@ def test_trials_that_could_not_be_stopped_in_time_are_told_in_the_picture():
     assert told == "2 trials to the end (1 worse than the median, too late to stop), 1 stopped early, 0 failed"
 
 
+@pytest.mark.parametrize(
+    ("begun", "said"),
+    [
+        ((1, 0), "goes on after 1 trial"),
+        ((3, 1), "goes on after 3 trials; 1 interrupted one goes on from its last checkpoint"),
+        ((1, 2), "goes on after 1 trial; 2 interrupted ones go on from their last checkpoints"),
+    ],
+)
+def test_a_study_that_goes_on_counts_in_words(begun, said):
+    assert tuning._goes_on(*begun) == said
+
+
 def test_of_equal_trials_the_one_that_needed_the_fewest_steps_is_the_best():
     assert Tuning(Path(), PICTURED[:1], rows([1.0, 5.0, 5.0, None], [9, 9, 4, 1]), "x").best.number == 2
     assert Tuning(Path(), PICTURED[:1], rows([None]), "x").best is None
