@@ -77,8 +77,10 @@ class Run:
         """After how many environment steps a checkpoint was taken."""
         return int(checkpoints.about(self._existing(which))["steps"])
 
-    def act(self, observation: Any, explore: bool = False, action_mask: Any = None) -> Any:
-        """What the final agent does: the action for one observation, or a list or array of actions for a batch.
+    def act(
+        self, observation: Any, explore: bool = False, action_mask: Any = None, *, which: str | int | None = None
+    ) -> Any:
+        """What the agent does: the action for one observation, or a list or array of actions for a batch.
 
         Greedy unless `explore` (a bare agent without `greedy_action` always explores).
 
@@ -86,13 +88,15 @@ class Run:
             observation: one has the shape the environment gives; a batch is a sequence of these.
             explore: act as in training.
             action_mask: bool [n], the actions that are legal, or [B, n] of each observation of a batch.
+            which: "best" or "final", or the number of one of several agents; the agent at the end where None.
 
         Raises:
             ValueError: the observation is neither, or the mask does not fit, or the agent takes none.
         """
+        which = self._last if which is None else which
         if Encoder(self._recipe.observation_space).is_one(observation):
-            return self._actions([observation], explore, action_mask)[0]
-        actions = self._actions(self._batch(observation), explore, action_mask)
+            return self._actions([observation], explore, action_mask, which)[0]
+        actions = self._actions(self._batch(observation), explore, action_mask, which)
         return actions if self._recipe.bare else np.array(actions)
 
     def explain(self, observation: Any, which: str | int | None = None, action_mask: Any = None) -> dict[str, Any]:
@@ -106,7 +110,8 @@ class Run:
             which: "best" or "final", or the number of one of several agents; the agent at the end where None.
             action_mask: bool [n], the actions that are legal.
         """
-        agent, space = self._agent(self._last if which is None else which), self._recipe.action_space
+        which = self._last if which is None else which
+        agent, space = self._agent(which), self._recipe.action_space
         if not self._recipe.bare:
             told = dict(agent.explain(observation, action_mask))
         elif hasattr(agent, "explain"):
@@ -114,9 +119,7 @@ class Run:
         else:
             told = {}
         if "action" not in told:
-            greedy = getattr(agent, "greedy_action", None)
-            action = greedy(observation) if greedy else agent.get_action(observation, self.steps_of(self._last))
-            told = {"action": action, **told}
+            told = {"action": self._own_action(which, observation), **told}
         return {**told, "action": as_action(space, told["action"])}
 
     def _batch(self, observations: Any) -> list[Any]:
@@ -130,14 +133,18 @@ class Run:
             raise ValueError(f"act takes one observation of {space}, or a batch of them; found {found}")
         return batch
 
-    def _actions(self, observations: list[Any], explore: bool, action_mask: Any) -> list[Any]:
-        agent, space = self.agent, self._recipe.action_space
+    def _own_action(self, which: str | int, observation: Any, explore: bool = False) -> Any:
+        """What a bare agent does for one observation."""
+        agent = self._agent(which)
+        if not explore and hasattr(agent, "greedy_action"):
+            return agent.greedy_action(observation)
+        return agent.get_action(observation, self.steps_of(which))
+
+    def _actions(self, observations: list[Any], explore: bool, action_mask: Any, which: str | int) -> list[Any]:
+        agent, space = self._agent(which), self._recipe.action_space
         masks = {} if action_mask is None else {"action_mask": self._mask(action_mask, len(observations))}
         if self._recipe.bare:
-            if not explore and hasattr(agent, "greedy_action"):
-                actions = [agent.greedy_action(observation) for observation in observations]
-            else:
-                actions = [agent.get_action(observation, self.steps_of(self._last)) for observation in observations]
+            actions = [self._own_action(which, observation, explore) for observation in observations]
         else:
             policy, encode = agent.parts.policy, agent.parts.encode
             batch = np.stack([encode(observation) if encode else observation for observation in observations])

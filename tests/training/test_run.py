@@ -12,8 +12,10 @@ from small_agents import Keys, Saved, Tabular
 
 from actorrl import DQNConfig, QLearningConfig, Run, SACConfig, load, train
 from actorrl.actor.engine import active
+from actorrl.training import checkpoints
 from actorrl.training.entry import prepare
 from actorrl.training.experiment import Experiment
+from actorrl.training.roles import Snapshot
 
 SMALL = DQNConfig(learning_starts=64, hidden_sizes=(16,), batch_size=16)
 
@@ -66,6 +68,29 @@ def test_act_takes_a_mask_of_the_actions_that_are_legal(run):
     assert run.act(observations, action_mask=[0, 1]).tolist() == [1] * 6, "one for all of them"
     assert {run.act(observations[0], True, only[1]) for _ in range(50)} == {1}
     assert [run.agent.greedy_action(observations[0], mask) for mask in only[:2]] == [0, 1]
+
+
+def test_act_is_of_the_agent_at_the_end_or_of_the_one_that_is_asked_for():
+    agent = Saved(4)
+    agent.q = {0: [0.0, 1.0, 0.0, 0.0]}
+    trained = train(agent, "FrozenLake-v1", steps=20, run_dir="kinds")
+    checkpoints.save(trained.checkpoints["best"], Snapshot(7, None, {"q": {0: [0.0, 0.0, 0.0, 9.0]}}))
+    checkpoints.save(trained.checkpoints["final"], Snapshot(20, None, {"q": {0: [0.0, 9.0, 0.0, 0.0]}}))
+
+    again = load("kinds", agent=Saved(4))
+
+    assert again.act(0) == again.agent.greedy_action(0) == again.act(0, which="final") == 1
+    assert again.act(0, which="best") == again.explain(0, "best")["action"] == 3
+    assert again.act([0, 0], which="best") == [3, 3]
+    with pytest.raises(ValueError, match="which must be one of best, final, latest, found 'bset'"):
+        again.act(0, which="bset")
+
+
+def test_each_checkpoint_of_an_algorithm_acts_by_its_own_weights(run):
+    observations = np.random.default_rng(1).normal(size=(20, 4)).astype(np.float32)
+    for which in ("best", "final"):
+        expected = [run.explain(one, which)["action"] for one in observations]
+        assert run.act(observations, which=which).tolist() == expected
 
 
 @pytest.mark.parametrize("wrong", [[True], [[1, 0]] * 3, True])
