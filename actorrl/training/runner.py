@@ -30,7 +30,7 @@ from actorrl.training.progress import ProgressLine, duration
 from actorrl.training.roles import Brought, Recipe, Report, Snapshot
 from actorrl.training.run_directory import Metrics, RunDirectory
 from actorrl.training.saving import Saver
-from actorrl.training.selection import Selection, Verdict
+from actorrl.training.selection import Selection
 from actorrl.training.slices import Slices
 from actorrl.training.stopping import StopPlan
 from actorrl.training.views.board import Board
@@ -89,6 +89,7 @@ class Runner:
         self.finals: dict[int, Snapshot] = {}
         """The last snapshot of each agent."""
         self.best: Snapshot | None = None
+        self._over = False  # whether training is, so that its clock stands still
         self.seconds = 0.0
         """How long training took, without the evaluation that it waited for or that came afterwards."""
 
@@ -133,7 +134,7 @@ class Runner:
                 if self._interrupts.asked:
                     self._interrupted(busy)
                 busy = self._turn(busy)
-            self.seconds = self._elapsed()
+            self.seconds, self._over = self._elapsed(), True
             self._look(None, last=True)
             if self._interrupts.asked:  # the last slice was the last of all
                 self._interrupted(busy)
@@ -207,7 +208,7 @@ class Runner:
         self._selection.score = float("-inf")
 
     def finish(self) -> None:
-        """Judge the snapshots that are left."""
+        """Judge the snapshots that are left, and write down that nothing waits any more."""
         self._book(self._merger.rest())
         while self._selection.busy:
             self._judge()
@@ -218,6 +219,8 @@ class Runner:
             about: dict[str, Any] = {"finished": True, "run_steps": sum(self._steps), **self._whose(self.final)}
             about |= {"stopped": self.stopped} if self.stopped else {}
             checkpoints.save(self._directory.checkpoint("final"), self.final, **about)
+            if self._saver.conclude():
+                self._callbacks.tell("on_checkpoint", self.made, path=self._directory.checkpoint("latest"))
             checkpoints.tidy(self._directory.checkpoint("latest"))
         for number, snapshot in self.finals.items() if self._many else ():
             checkpoints.save(self._directory.agent(number), snapshot, agent=number)
@@ -331,6 +334,8 @@ class Runner:
 
     def _elapsed(self) -> float:
         """Seconds that training has taken."""
+        if self._over:
+            return self.seconds
         return time.monotonic() - self._began - (self._selection.seconds if self._inline else 0.0)
 
     def _book(self, rows: Sequence[Merged]) -> None:
@@ -383,17 +388,4 @@ class Runner:
         outcome = {"evaluation": evaluation, "confirmed": verdict.confirmed, "best": verdict.best}
         self._callbacks.tell("on_evaluation", steps, **outcome)
         if verdict.confirmed is not None or not self._many:  # of several agents only what might have been the best
-            said = _said(verdict, self._many)
-            self._progress.say(said, style="green" if verdict.best else "bright_black")
-
-
-def _said(verdict: Verdict, many: bool) -> str:
-    evaluation = verdict.evaluation
-    whose = f"agent {verdict.snapshot.agent}   " if many else ""
-    line = f"  {verdict.snapshot.steps:>9,} steps   {whose}evaluation {evaluation.mean:8.1f} ± {evaluation.std:.1f}"
-    if not evaluation.greedy:
-        line += " with exploration"
-    if verdict.confirmed is not None:
-        fresh = f"{verdict.confirmed.mean:.1f} over {len(verdict.confirmed.returns)} fresh episodes"
-        line += f"   {'new best' if verdict.best else 'not confirmed'}: {fresh}"
-    return line
+            self._progress.say(verdict.said(self._many), style="green" if verdict.best else "bright_black")

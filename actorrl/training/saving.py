@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import errno
 import pickle
+import shutil
 import time
 import zipfile
 import zlib
@@ -127,6 +128,24 @@ class Saver:
         checkpoints.tidy(self._directory, all_of_them=False)
         self.written = about["run_steps"]
 
+    def conclude(self) -> bool:
+        """The run has come to its end: write the Runner's state once more, after the last snapshot was judged, so that
+        a run that is made longer judges none of them again; whether it was. What the roles gave, replay tables too, is
+        not written anew but linked."""
+        steps = sum(part.snapshot.steps for part in self._parts.values())
+        if self.written != steps or not all(part.done for part in self._parts.values()):
+            return False  # some arrangements' roles give no parts
+        state = self._state()
+
+        def write(directory: Path) -> None:
+            for path in self._directory.iterdir():
+                if path.name not in (RUN, checkpoints.ABOUT):
+                    _link(path, directory / path.name)
+            arrays_file.save(directory / RUN, state)
+
+        checkpoints.replace(self._directory, write, checkpoints.about(self._directory), durable=True)
+        return True
+
     def close(self) -> None:
         """The run is broken off by somebody who will go on: from an exact checkpoint, where that is as good."""
         exact = all(part.exact for part in self._parts.values())
@@ -135,6 +154,14 @@ class Saver:
             self.write()
         if self.repeatable and self.written is not None:
             checkpoints.tidy(self._directory, all_of_them=False)
+
+
+def _link(path: Path, other: Path) -> None:
+    """The same file under another name; a copy where the file system has no links."""
+    try:
+        other.hardlink_to(path)
+    except OSError:
+        shutil.copyfile(path, other)
 
 
 def _numbered(name: str, number: int) -> str:

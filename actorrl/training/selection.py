@@ -31,6 +31,18 @@ class Verdict(NamedTuple):
     best: bool
     """Whether this is the best snapshot now."""
 
+    def said(self, many: bool) -> str:
+        """The line about it; of several agents it says whose snapshot it is."""
+        whose = f"agent {self.snapshot.agent}   " if many else ""
+        mean, std = self.evaluation.mean, self.evaluation.std
+        line = f"  {self.snapshot.steps:>9,} steps   {whose}evaluation {mean:8.1f} ± {std:.1f}"
+        if not self.evaluation.greedy:
+            line += " with exploration"
+        if self.confirmed is not None:
+            fresh = f"{self.confirmed.mean:.1f} over {len(self.confirmed.returns)} fresh episodes"
+            line += f"   {'new best' if self.best else 'not confirmed'}: {fresh}"
+        return line
+
 
 class Selection:
     """Judges snapshots one after the other, in slices.

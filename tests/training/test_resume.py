@@ -159,6 +159,57 @@ def test_a_run_that_is_made_longer_is_the_longer_run(in_small_slices):
     np.testing.assert_array_equal(whole.metrics["episode_return"], longer.metrics["episode_return"])
 
 
+class Judged:
+    """Remembers after how many steps each evaluation was of, and what came of it."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[int, float]] = []
+
+    def on_evaluation(self, event):
+        self.told.append((event.steps, event.evaluation.mean))
+
+
+@pytest.mark.parametrize(
+    ("agent", "env", "arrangement"),
+    [
+        pytest.param(DQNConfig(**QUICK), "Short-v0", None, id="dqn"),
+        pytest.param(PPO, "Short-v0", Dataflow(1, 2), id="ppo-dataflow"),
+        pytest.param(DQNConfig(**QUICK), "Short-v0", SharedReplay(2, 2), id="two-agents"),
+    ],
+)
+def test_a_run_that_is_made_longer_judges_no_snapshot_again(agent, env, arrangement):
+    before, after = Judged(), Judged()
+    where = {"arrangement": arrangement, "engine": "inline" if arrangement else "processes"}
+    first = run_of(agent, env, "longer", steps=400, callbacks=[before], **where)  # in one slice: all are judged at its end
+
+    longer = resume("longer", steps=800, callbacks=[after])
+
+    told = [steps for steps, _ in before.told + after.told]
+    each = 2 if isinstance(arrangement, SharedReplay) else 1
+    assert all(told.count(steps) == each for steps in told), told
+    assert min(steps for steps, _ in after.told) > 400 and max(told) == 800
+    assert len(set(longer.metrics["steps"])) == len(longer.metrics["steps"])
+    count = len(first.metrics["steps"])
+    for column in ("steps", "seconds", "evaluation_return", "best_return"):
+        np.testing.assert_array_equal(longer.metrics[column][:count], first.metrics[column], err_msg=column)
+
+
+def test_the_last_word_about_a_run_does_not_write_its_replay_table_again(monkeypatch):
+    written, save = [], checkpoints.arrays_file.save
+
+    def noting(path, values):
+        written.append(path.name)
+        save(path, values)
+
+    monkeypatch.setattr(checkpoints.arrays_file, "save", noting)
+    run_of(DQNConfig(**QUICK), "Short-v0", "done", steps=200)
+
+    assert written[-1] == "run.npz" and written.count("training.npz") == written.count("run.npz") - 1
+    there = saving.read(Path("done/checkpoints/latest"), trust=False, said=print)
+    assert there is not None and there.steps == 200 and there.run["selection"]["waiting"] == []
+    assert sorted(path.name for path in Path("done/checkpoints").iterdir()) == ["best", "final", "latest"]
+
+
 @pytest.mark.slow
 def test_ctrl_c_with_actors_keeps_the_very_step_and_resume_makes_the_rest(ctrl_c, capfd):
     ctrl_c()
