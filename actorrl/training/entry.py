@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +54,8 @@ def train(
     run_dir: str | Path | None = None,
     wrappers: Sequence[Any] = (),
     callbacks: Sequence[Any] = (),
+    evaluation: Mapping[str, Any] | None = None,
+    stop: Mapping[str, Any] | None = None,
 ) -> Run:
     """Train an agent in an environment.
 
@@ -73,6 +75,10 @@ def train(
             such as "frame_stack" (see `filters.py`), {name, keywords} for keywords.
         callbacks: objects, or classes that take no arguments, with some of the methods `on_episode_end`,
             `on_fragment`, `on_update`, `on_evaluation`, `on_checkpoint`, `on_start`, `on_end`; each gets an `Event`.
+        evaluation: how often and how long snapshots are judged, as in a file: {"every": 5_000, "episodes": 10,
+            "confirm": 50}, and others of `EvaluationPlan`. Keys that are left out keep their values, a preset's too.
+        stop: what ends the run before its steps are made, as in a file: {"return": 475, "minutes": 30}, "seconds" or
+            "steps". Keys that are left out keep their values, a preset's too.
 
     Returns:
         The finished `Run`, whose `agent` is the trained one.
@@ -85,7 +91,7 @@ def train(
     """
     preset = isinstance(agent, str)
     given = {"env": env, "arrangement": arrangement, "steps": steps, "wrappers": wrappers_of(wrappers)}
-    given["callbacks"] = tuple(callbacks)
+    given |= {"callbacks": tuple(callbacks), "evaluation": evaluation, "stop": stop}
     # A preset's own engine and seed hold where the arguments are at their defaults.
     given["engine"] = None if preset and engine == "processes" else engine
     given["seed"] = None if preset and seed == 0 else seed

@@ -27,7 +27,7 @@ from actorrl.training import presets
 from actorrl.training.arrangements import ARRANGEMENTS, Dataflow, SharedReplay
 from actorrl.training.callbacks import made, written_callback
 from actorrl.training.evaluation import EvaluationPlan
-from actorrl.training.fields import from_mapping, to_mapping
+from actorrl.training.fields import changed, from_mapping, to_mapping
 from actorrl.training.filters import named, wrappers_of
 from actorrl.training.lines import lines_of, located
 from actorrl.training.names import did_you_mean, name_of, or_yours, resolve
@@ -87,7 +87,8 @@ class Experiment:
             experiment = cls(agent, name=_name_of_agent(agent))
         for key, value in arguments.items():
             if value is not None and not (isinstance(value, tuple) and not value):
-                setattr(experiment, key, value)
+                plan = key in ("evaluation", "stop")
+                setattr(experiment, key, changed(getattr(experiment, key), value, key) if plan else value)
                 experiment.origin = experiment.origin._replace(but=(*experiment.origin.but, key))
                 if key == "callbacks":
                     experiment.callback_items = ()

@@ -42,6 +42,14 @@ def from_mapping(kind: type[T], values: Mapping[str, Any], prefix: str) -> T:
     return kind(**given)
 
 
+def changed(instance: T, values: T | Mapping[str, Any], prefix: str) -> T:
+    """The dataclass instance with the fields that a mapping holds; or another instance. The errors of `from_mapping`."""
+    if isinstance(values, type(instance)):
+        return values
+    merged = {**to_mapping(instance), **values} if isinstance(values, Mapping) else values
+    return from_mapping(type(instance), merged, prefix)  # type: ignore[arg-type]
+
+
 def _meant(field: str, kind: type, prefix: str) -> str:
     return did_you_mean(f"{prefix}.{field}", [f"{prefix}.{name}" for name in names_of(kind)])
 

@@ -73,6 +73,26 @@ def test_a_preset_supplies_env_arrangement_and_steps_and_arguments_override():
     assert train("cartpole", steps=60, arrangement="none").config["arrangement"] is None
 
 
+def test_evaluation_and_stop_are_given_as_a_file_has_them():
+    plan = {"every": 50, "episodes": 2, "confirm": 3, "final": 2}
+    run = train(QLearningConfig(), "FrozenLake-v1", steps=10_000, evaluation=plan, stop={"steps": 150, "return": 99})
+
+    assert (run.config["steps"], run.metrics["steps"][-1]) == (10_000, 150)
+    assert np.isfinite(run.metrics["evaluation_return"]).sum() == 3
+    assert run.config["evaluation"] == {**plan, "checkpoint_buffer": True}
+    assert (run.config["stop"]["steps"], run.config["stop"]["return"]) == (150, 99.0)
+
+
+def test_what_evaluation_and_stop_leave_out_stays_as_a_file_has_it():
+    text = "env: FrozenLake-v1\nagent: qlearning\nsteps: 90\nevaluation: {episodes: 2, confirm: 2, final: 3}\n"
+    Path("mine.yaml").write_text(text + "stop: {minutes: 5}\n")
+
+    run = train("mine.yaml", evaluation={"final": 2}, stop={"return": 99})
+
+    assert [run.config["evaluation"][key] for key in ("episodes", "confirm", "final")] == [2, 2, 2]
+    assert (run.config["stop"]["minutes"], run.config["stop"]["return"]) == (5.0, 99.0)
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "match"),
     [
@@ -84,6 +104,9 @@ def test_a_preset_supplies_env_arrangement_and_steps_and_arguments_override():
         ({"arrangement": 4}, TypeError, "arrangement must be"),
         ({"callbacks": [print]}, TypeError, "a callback has some of the methods"),
         ({"env": "Pendulum-v1"}, ValueError, "SAC"),
+        ({"stop": 475}, ValueError, r"stop must hold keys and values \(stop.steps, ...\), found 475"),
+        ({"stop": {"retrun": 475}}, ValueError, "stop.retrun is not known; did you mean 'stop.return'"),
+        ({"evaluation": {"episodes": 0}}, ValueError, "episodes must be a positive integer, found 0"),
     ],
 )
 def test_what_does_not_fit_is_refused_before_anything_starts(arguments, error, match):
