@@ -5,7 +5,7 @@
     actorrl evaluate RUN_DIR [--episodes 100] [--which best|final] [--render] [--trust]
     actorrl plot RUN_DIR... [--out FILE.png] [--metric COLUMN] [--against steps|seconds]
     actorrl report RUN_DIR [--out FILE.html] [--which best|final] [--no-episode] [--trust]
-    actorrl sweep RUN_DIR --env.KEY VALUES ... [--episodes 200] [--jobs N] [--which best|final]
+    actorrl sweep RUN_DIR --env.KEY VALUES ... [--episodes 200] [--jobs N] [--which best|final] [--trust]
     actorrl tune PRESET|FILE.yaml [--trials 50] [--jobs 2] [--search FILE.yaml] [--steps N] [--any.key value ...]
     actorrl list
     actorrl show PRESET
@@ -109,14 +109,14 @@ def _run(prepared: Prepared) -> int:
     """Train what is prepared; the exit code."""
     from actorrl.rl.finite import NotFinite
     from actorrl.rl.proof import NotGymnasium
+    from actorrl.training.interrupts import Interrupted
 
     plain = (NotFinite, NotGymnasium, OSError)  # these say all there is to say
     path = prepared.directory.path
     try:
         prepared.run()
     except KeyboardInterrupt as error:
-        said = str(error) or f"interrupted; what there is lies in {path}; go on with: actorrl resume {path}"
-        print(f"actorrl: {said}", file=sys.stderr)
+        print(f"actorrl: {error if str(error) else Interrupted(path, None, {})}", file=sys.stderr)
         return INTERRUPTED
     except Exception as error:
         if not isinstance(error, plain):

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from actorrl.training import checkpoints
 from actorrl.training.names import is_lasting
 
 __all__ = ["Interrupted", "Interrupts"]
@@ -55,8 +56,10 @@ class Interrupted(KeyboardInterrupt):
 
     def __init__(self, directory: Path, written: int | None, config: Mapping[str, Any]) -> None:
         where = "" if written is None else f" from step {written:,}"
-        again = _to_pass_again(config)
-        how = f"resume({str(directory)!r}, {', '.join(again)})" if again else f"actorrl resume {directory}"
+        again, pickled = _to_pass_again(config), checkpoints.is_pickle(directory / "checkpoints" / "latest")
+        how = f"actorrl resume {directory}{' --trust' if pickled else ''}"
+        if again:
+            how = f"resume({str(directory)!r}, {', '.join([*again, *(['trust=True'] if pickled else [])])})"
         super().__init__(f"interrupted; what there is lies in {directory}; go on{where} with: {how}")
 
 

@@ -146,7 +146,11 @@ def test_a_run_directory_that_is_taken_is_misuse(run_dir, capfd):
 
 def test_help_is_help(capfd):
     assert main(["--help"]) == 0
-    assert "actorrl train PRESET|FILE.yaml" in capfd.readouterr().out
+    said = capfd.readouterr().out
+    assert "actorrl train PRESET|FILE.yaml" in said
+    for command in ("resume", "evaluate", "report", "sweep"):
+        line = next(line for line in said.splitlines() if line.strip().startswith(f"actorrl {command} "))
+        assert line.endswith("[--trust]")
     assert main([]) == 2
 
 

@@ -302,13 +302,15 @@ def short(environment):
         ({"env": lambda: short(Corridor()), "callbacks": [Kept]}, r"with: resume\('broken', env=\.\.\.\)$"),
         ({"wrappers": [lambda e: short(e)]}, r"with: resume\('broken', wrappers=\[\.\.\.\]\)$"),
         ({"wrappers": [short, "time_limit"], "callbacks": [Kept]}, "with: actorrl resume broken$"),
+        ({"agent": Tabular(4)}, "with: actorrl resume broken --trust$"),
+        ({"agent": Tabular(2), "env": lambda: short(Corridor())}, r"resume\('broken', env=\.\.\., trust=True\)$"),
     ],
-    ids=["callback", "env", "wrapper", "named"],
+    ids=["callback", "env", "wrapper", "named", "pickle", "pickle-and-env"],
 )
 def test_ctrl_c_says_what_is_to_be_passed_again(given, said, in_small_slices, ctrl_c):
     ctrl_c()
     with pytest.raises(KeyboardInterrupt, match=said):
-        run_of(QLearningConfig(), **{"env": "Ice-v0", "run_dir": "broken", **given})
+        run_of(**{"agent": QLearningConfig(), "env": "Ice-v0", "run_dir": "broken", **given})
 
 
 def test_a_finished_run_says_so_and_a_total_below_what_was_made_is_refused(in_small_slices, ctrl_c, capfd):
