@@ -24,6 +24,7 @@ from actorrl.training.filters import wrappers_of
 from actorrl.training.names import passed_again
 from actorrl.training.roles import Recipe, Snapshot
 from actorrl.training.run_directory import CHECKPOINTS, Metrics, RunDirectory
+from actorrl.training.views.captions import agent_name
 
 Array = np.ndarray
 
@@ -207,8 +208,8 @@ class Run:
 
     @property
     def name(self) -> str:
-        """What its algorithm is called, or the class of a bare agent."""
-        return type(self._recipe.agent).__name__.removesuffix("Config")
+        """What its algorithm is called, or the class of a bare agent; of several different agents all of them."""
+        return agent_name(self.config)
 
     def player(self, which: str | int) -> Player:
         """A greedy player that is a copy of a checkpoint's agent."""
@@ -240,8 +241,7 @@ class Run:
         return agent
 
     def __repr__(self) -> str:
-        kinds = dict.fromkeys(type(recipe.agent).__name__.removesuffix("Config") for recipe in self._recipes)
-        return f"<Run {self.directory}: {' and '.join(kinds)}, {self.config['steps']:,} steps>"
+        return f"<Run {self.directory}: {self.name}, {self.config['steps']:,} steps>"
 
 
 def load(

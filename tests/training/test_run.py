@@ -32,6 +32,7 @@ def test_a_run_has_the_attributes_of_the_contract(run):
     assert set(run.checkpoints) == {"best", "final"}
     assert all(path.is_dir() for path in run.checkpoints.values())
     assert all(column.shape == run.metrics["steps"].shape for column in run.metrics.values())
+    assert run.name == "DQN" and repr(run) == f"<Run {run.directory}: DQN, 1,200 steps>"
     assert {"steps", "episodes", "episode_return", "loss", "epsilon", "evaluation_return"} <= set(run.metrics)
 
 
@@ -187,7 +188,9 @@ def test_an_agent_without_state_dict_is_a_pickle_and_opened_only_with_trust():
     assert len(shy.metrics["steps"])
     with pytest.raises(PermissionError, match="trust=True"):
         shy.act(0)
-    assert load(run.directory, trust=True).agent.q == run.agent.q
+    trusted = load(run.directory, trust=True)
+    assert trusted.agent.q == run.agent.q
+    assert trusted.name == shy.name == "Tabular" and ": Tabular, 200 steps>" in repr(trusted), "whose class nobody made"
 
 
 def test_an_agent_with_state_dict_is_saved_as_data():
