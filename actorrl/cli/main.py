@@ -24,6 +24,7 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from actorrl.cli.parser import Parser as _Parser
+from actorrl.cli.parser import number as _number
 from actorrl.cli.parser import parsed as _parsed
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def train(arguments: list[str]) -> int:
     parser = _Parser("actorrl train", description="Train a preset, or what a YAML file says.", allow_abbrev=False)
     parser.add_argument("preset", metavar="PRESET|FILE.yaml", help="a name from `actorrl list`, or a file")
     parser.add_argument("--seed", type=int, help="an integer of at least 0; the run's random numbers follow from it")
-    parser.add_argument("--steps", type=float, help="environment steps, over all environments")
+    parser.add_argument("--steps", type=_number, help="environment steps, over all environments")
     parser.add_argument("--run-dir", metavar="DIR", help="an empty or new directory; runs/<name>-<time> by default")
     parser.add_argument("--dry-run", action="store_true", help="build everything, try it for a second, keep nothing")
     parser.add_argument("--from", dest="source", metavar="RUN_DIR", help="begin with the weights of that run's best")
@@ -134,7 +135,7 @@ def resume(arguments: list[str]) -> int:
 
     parser = _Parser("actorrl resume", description="Go on from the last checkpoint of a run.", allow_abbrev=False)
     parser.add_argument("run_dir", metavar="RUN_DIR", help="the directory of a run")
-    parser.add_argument("--steps", type=float, help="a new total of environment steps, those already made included")
+    parser.add_argument("--steps", type=_number, help="a new total of environment steps, those already made included")
     parser.add_argument("--trust", action="store_true", help="open a pickled agent, which can run any code")
     given, others = _parsed(parser, arguments)
     check_known(("steps", "trust"), others, "resume")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any, NoReturn
 
-__all__ = ["Parser", "parsed"]
+__all__ = ["Parser", "number", "parsed"]
 
 
 class Parser(argparse.ArgumentParser):
@@ -14,6 +14,15 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raise what is wrong, and where to read more."""
         raise ValueError(f"{message} (see {self.prog} --help)")
+
+
+def number(text: str) -> int | float:
+    """An option's number: a count is an int however it is written, 100000 or 1e5; ValueError for no number."""
+    try:
+        return int(text)
+    except ValueError:
+        value = float(text)
+    return int(value) if value.is_integer() else value
 
 
 def parsed(

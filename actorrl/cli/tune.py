@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from actorrl.cli.parser import Parser, parsed
+from actorrl.cli.parser import Parser, number, parsed
 from actorrl.training.experiment import KEYS, read, read_overrides
 from actorrl.training.presets import find
 from actorrl.training.search_space import find_space
@@ -30,7 +30,7 @@ def parser() -> Parser:
     parser.add_argument("--trials", type=int, default=50, help="how many in all; 50 by default")
     parser.add_argument("--jobs", type=int, default=1, help="how many at the same time, in processes; 1 by default")
     parser.add_argument("--search", metavar="FILE.yaml", help="the search space; else `search` in the file, or ours")
-    parser.add_argument("--steps", type=float, help="environment steps of a trial")
+    parser.add_argument("--steps", type=number, help="environment steps of a trial")
     parser.add_argument("--seed", type=int, default=0, help="of the study; trials have that of the experiment")
     parser.add_argument("--study", metavar="DIR", help="its directory; runs/tune-<name> by default. A study goes on")
     parser.add_argument("--no-prune", action="store_true", help="let every trial go to its end")

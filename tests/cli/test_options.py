@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from actorrl.cli import tune
 from actorrl.cli.options import read, split
+from actorrl.cli.parser import number
 
 KNOWN = {"seed": True, "run-dir": True, "dry-run": False}
 
@@ -34,6 +36,13 @@ def test_values_are_read_as_yaml():
         {"a": 1},
         "a: [",
     ]
+
+
+@pytest.mark.parametrize("text", ["100000", "1e5", "100_000", "1e5 "])
+def test_a_count_is_an_int_however_it_is_written(text):
+    assert number(text) == 100_000 and type(number(text)) is int
+    assert type(tune.parser().parse_args(["cartpole", "--steps", text]).steps) is int
+    assert number("2.5") == 2.5
 
 
 def test_a_key_without_a_value_is_refused():
