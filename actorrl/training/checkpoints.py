@@ -134,11 +134,22 @@ def load_state(directory: Path, number: int = 0) -> Any:
 
 
 def load_pickle(directory: Path, *, trust: bool, number: int = 0) -> Any:
-    """The pickled agent. PermissionError without trust."""
+    """The pickled agent. PermissionError without trust, ImportError where its class cannot be found."""
     path = directory / _numbered(PICKLE, number)
     about(directory)
     require_trust(path, trust)
-    return pickle.loads(path.read_bytes())
+    return opened(path.read_bytes(), path)
+
+
+def opened(pickled: bytes, path: Path) -> Any:
+    """What was pickled. ImportError where the module of its class cannot be imported."""
+    try:
+        return pickle.loads(pickled)
+    except ImportError as error:
+        raise ImportError(
+            f"{path} holds an agent whose module must be importable, and is not ({error}): go to the directory in which "
+            f"it was trained, or put that of the module into PYTHONPATH"
+        ) from error
 
 
 def require_trust(path: Path, trust: bool) -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import dataclasses
 import errno
-import pickle
 import shutil
 import time
 import zipfile
@@ -241,7 +240,7 @@ def unpacked(values: dict[str, Any], recipes: Sequence[Recipe], trust: bool) -> 
     number, state = int(values["agent"]), values["state"]
     if state is None:
         checkpoints.require_trust(Path(RUN), trust)
-        policy = pickle.loads(values["pickle"].tobytes())
+        policy = checkpoints.opened(values["pickle"].tobytes(), Path(RUN))
     else:
         policy = recipes[number].restored(state)
     return Snapshot(int(values["steps"]), policy, state, number)
