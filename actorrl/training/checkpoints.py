@@ -106,6 +106,13 @@ def about(directory: Path) -> dict[str, Any]:
     return said
 
 
+def note(directory: Path, **more: Any) -> None:
+    """Change what a whole checkpoint says of itself."""
+    fresh = directory / f"{ABOUT}.new"
+    fresh.write_text(json.dumps({**about(directory), **more}, indent=2))
+    fresh.replace(directory / ABOUT)
+
+
 def between(directory: Path) -> Path:
     """Where a checkpoint lies that is newer than `latest`, and not as exact."""
     return directory.with_name(f".{directory.name}.between")

@@ -22,6 +22,7 @@ from actorrl.training.dataflow import check_streamed
 from actorrl.training.environment_source import UNLIMITED, EnvironmentSource
 from actorrl.training.evaluation import Evaluation, Evaluator, Player
 from actorrl.training.experiment import Experiment
+from actorrl.training.fields import to_mapping
 from actorrl.training.filters import wrappers_of
 from actorrl.training.lines import located
 from actorrl.training.progress import ProgressLine, duration
@@ -200,8 +201,9 @@ def prepare_again(
             f"{len(recipes)}: nothing but steps may change when a run goes on"
         )
     config = directory.read_config()
-    if config["steps"] != experiment.steps:
-        directory.write_config({**config, "steps": experiment.steps})
+    going_on = {**config, "steps": experiment.steps, "stop": to_mapping(experiment.stop)}
+    if config != going_on:
+        directory.write_config(going_on)
     return Prepared(experiment, recipes, source, directory, resumption, trust)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from actorrl.training import checkpoints
 from actorrl.training.entry import Prepared, prepare_again
 from actorrl.training.experiment import Experiment, agent_of, callbacks_of, is_bare_name
+from actorrl.training.fields import to_mapping
 from actorrl.training.filters import wrappers_of
 from actorrl.training.names import passed_again
 from actorrl.training.run import Run, load
@@ -71,8 +72,8 @@ def prepare_resume(
         resumption = read(directory.checkpoint("latest"), trust=trust, said=_say)
     with directory.of_version():
         experiment = _experiment(config, directory, resumption, steps, given)
-    if made is not None:  # it has come to its end once, so no other reason is left to end but the new total
-        experiment.stop = StopPlan()
+    if made is not None:
+        _forget_stop(experiment)
     if resumption is None:
         _say(f"{directory.path} has no whole checkpoint to go on from: it begins again")
     elif resumption.steps > (experiment.steps or 0):
@@ -80,7 +81,19 @@ def prepare_resume(
             f"steps is the new total, those already made included: expected at least {resumption.steps:,}, which "
             f"{directory.path} has made, found {experiment.steps:,}"
         )
-    return prepare_again(experiment, directory, resumption, trust)
+    prepared = prepare_again(experiment, directory, resumption, trust)
+    if made is not None:  # from now on it is one that was not, should it be cut off
+        checkpoints.note(directory.checkpoint("final"), finished=False)
+    return prepared
+
+
+def _forget_stop(experiment: Experiment) -> None:
+    """It has come to its end once, so no other reason is left to end but the new total."""
+    rules = {key: value for key, value in to_mapping(experiment.stop).items() if value is not None}
+    if rules:
+        said = ", ".join(f"stop.{key}: {value:g}" for key, value in rules.items())
+        _say(f"the run has come to its end once, so {said} holds no more: it ends at the new total of steps")
+    experiment.stop = StopPlan()
 
 
 def _finished(directory: RunDirectory) -> int | None:

@@ -289,6 +289,8 @@ def test_stop_by_return_waits_for_a_confirmed_one_and_a_longer_run_goes_past_it(
     assert resume("out").metrics["steps"][-1] == made
     assert "is finished" in capfd.readouterr().err
     assert resume("out", steps=made + 50).metrics["steps"][-1] == made + 50
+    assert "so stop.return: 8 holds no more: it ends at the new total of steps" in capfd.readouterr().err
+    assert load("out").config["stop"] == dict.fromkeys(("steps", "seconds", "minutes", "return"))
 
 
 def test_stop_is_read_from_a_file_and_refused_where_it_makes_no_sense():

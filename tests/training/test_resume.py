@@ -159,6 +159,17 @@ def test_a_run_that_is_made_longer_is_the_longer_run(in_small_slices):
     np.testing.assert_array_equal(whole.metrics["episode_return"], longer.metrics["episode_return"])
 
 
+def test_a_longer_run_that_is_cut_off_goes_on_to_its_new_end(in_small_slices, ctrl_c, capfd):
+    first = Experiment.of(DQNConfig(**QUICK), env="Short-v0", steps=420, evaluation=PLAN, stop={"steps": 200})
+    prepare(first, "longer").run()
+    ctrl_c()
+    with pytest.raises(KeyboardInterrupt, match="actorrl resume longer"):
+        resume("longer", steps=900)
+
+    assert resume("longer").metrics["steps"][-1] == 900
+    assert "is finished" not in capfd.readouterr().err
+
+
 class Judged:
     """Remembers after how many steps each evaluation was of, and what came of it."""
 
