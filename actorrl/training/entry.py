@@ -25,7 +25,7 @@ from actorrl.training.experiment import Experiment
 from actorrl.training.fields import to_mapping
 from actorrl.training.filters import wrappers_of
 from actorrl.training.lines import located
-from actorrl.training.progress import ProgressLine, duration
+from actorrl.training.progress import ProgressLine, counted, duration
 from actorrl.training.roles import Marks, Recipe, Snapshot
 from actorrl.training.run import Run
 from actorrl.training.run_directory import RunDirectory, in_use
@@ -259,15 +259,16 @@ def _announce(progress: ProgressLine, prepared: Prepared) -> None:
     experiment, arrangement = prepared.experiment, prepared.experiment.arrangement
     placed = "one process"
     if arrangement is not None:
-        many = f", {arrangement.count} agents" if isinstance(arrangement, SharedReplay) else ""
-        many = f" {arrangement.mode}, {arrangement.explorers} explorers" if isinstance(arrangement, Dataflow) else many
-        name = type(arrangement).__name__
-        placed = f"{name}{many}, {arrangement.environments} environments, engine {experiment.engine}"
+        many = f", {counted(arrangement.count, 'agent')}" if isinstance(arrangement, SharedReplay) else ""
+        if isinstance(arrangement, Dataflow):
+            many = f" {arrangement.mode}, {counted(arrangement.explorers, 'explorer')}"
+        stepped = counted(arrangement.environments, "environment")
+        placed = f"{type(arrangement).__name__}{many}, {stepped}, engine {experiment.engine}"
     elif experiment.engine == "ray":
         placed = "one process (engine ray has no actors to place without an arrangement: --arrangement central)"
     kinds = dict.fromkeys(type(recipe.agent).__name__.removesuffix("Config") for recipe in prepared.recipes)
-    agent, env = " and ".join(kinds), prepared.source.name
-    progress.say(f"{agent} on {env} · {placed} · {experiment.steps:,} steps · seed {experiment.seed}", "bold")
+    agent, env, steps = " and ".join(kinds), prepared.source.name, counted(experiment.steps or 0, "step")
+    progress.say(f"{agent} on {env} · {placed} · {steps} · seed {experiment.seed}", "bold")
     progress.say(f"run directory {prepared.directory.path}")
     if prepared.resumption is not None:
         exact = all(part.exact for part in prepared.resumption.parts)

@@ -62,8 +62,11 @@ class Trial(NamedTuple):
         who = "1 role" if self.roles == 1 else f"each of {self.roles} roles"
         many = "1 process" if self.processes == 1 else f"{self.processes} processes"
         learned = {None: "", 0: ", no update", 1: ", 1 update"}.get(self.updates, f", {self.updates} updates")
+        more = self.steps > STEPS * self.roles
+        least, why = ("at least ", " (environments are stepped together)") if more else ("", "")
+        made = f"{least}{STEPS} steps of {who}, {self.steps} in all{why}"
         lines = [
-            f"{STEPS} steps of {who}, {self.steps} in all{learned}, in {self.seconds:.1f} s with start and end",
+            f"{made}{learned}, in {self.seconds:.1f} s with start and end",
             f"{many}, {self.memory / 1e6:,.0f} MB of memory",
         ]
         if self.table:

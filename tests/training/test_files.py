@@ -31,7 +31,7 @@ from actorrl.training import checkpoints, curve, presets
 from actorrl.training.entry import prepare
 from actorrl.training.experiment import Experiment, read
 from actorrl.training.lines import lines_of
-from actorrl.training.trial import dry_run
+from actorrl.training.trial import Trial, dry_run
 
 FILE = """\
 # mine
@@ -313,6 +313,12 @@ def test_a_dry_run_on_the_command_line_counts_processes(capfd):
     assert "20 steps of 1 role, 20 in all" in out and "when the replay table is full" in out
     assert int(out.splitlines()[1].split()[0]) >= 4, "this one, the agent's, two environments'"
     assert "MB of memory" in out and not Path("runs").exists()
+
+
+def test_a_dry_run_says_why_it_made_more_steps_than_each_role_should():
+    exact, more = Trial(40, 2, 1.0, 3, 1, 2), Trial(24, 1, 1.0, 1, 1, 1)
+    assert str(exact).startswith("20 steps of each of 2 roles, 40 in all, 2 updates, in 1.0 s")
+    assert str(more).startswith("at least 20 steps of 1 role, 24 in all (environments are stepped together), 1 update")
 
 
 def test_a_dry_run_finds_what_would_fail():

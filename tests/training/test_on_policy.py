@@ -9,7 +9,7 @@ import gymnasium
 import numpy as np
 import pytest
 
-from actorrl import Central, PPOConfig, SharedReplay, load, train
+from actorrl import Central, Dataflow, PPOConfig, SharedReplay, load, train
 
 
 def short() -> gymnasium.Env:
@@ -29,6 +29,15 @@ def test_several_environments_are_stepped_side_by_side(tmp_path: Path):
     again = load(tmp_path)
     np.testing.assert_array_equal(run.act(observations), again.act(observations))
     assert again.agent.parts.policy.standardiser.std[0] != 1.0, "the scale of observations is saved"
+
+
+@pytest.mark.parametrize("arrangement", [None, Dataflow(2, 2)])
+def test_steps_at_the_end_that_are_too_few_for_an_update_are_not_learned_from(arrangement):
+    config = PPOConfig(n_steps=16, n_envs=4, batch_size=32, n_epochs=1)
+    plan = {"episodes": 1, "confirm": 1, "final": 1}
+    for steps, updates in ((64, 2), (120, 2), (128, 4)):
+        run = train(config, short, arrangement=arrangement, engine="inline", steps=steps, evaluation=plan)
+        assert (run.metrics["steps"][-1], run.metrics["updates"][-1]) == (steps, updates)
 
 
 def test_the_same_seed_gives_the_same_run(tmp_path: Path):

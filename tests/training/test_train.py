@@ -150,6 +150,13 @@ def test_runs_are_named_after_what_was_trained_and_the_time(capfd):
     assert f"run directory {runs[0].directory}" in capfd.readouterr().err
 
 
+def test_one_of_something_is_not_said_to_be_several(capfd):
+    train(SMALL, "CartPole-v1", steps=1, arrangement=SharedReplay(1, 1), engine="inline", run_dir="one")
+    assert " · SharedReplay, 1 agent, 1 environment, engine inline · 1 step · seed 0" in capfd.readouterr().err
+    train(SMALL, "CartPole-v1", steps=2, arrangement=SharedReplay(2, 4), engine="inline", run_dir="several")
+    assert " · SharedReplay, 2 agents, 4 environments, engine inline · 2 steps · seed 0" in capfd.readouterr().err
+
+
 def test_ray_without_an_arrangement_is_said_to_place_nothing(capfd):
     train(QLearningConfig(), "FrozenLake-v1", engine="ray", steps=20)
 
