@@ -154,8 +154,8 @@ def opened(pickled: bytes, path: Path) -> Any:
         return pickle.loads(pickled)
     except ImportError as error:
         raise ImportError(
-            f"{path} holds an agent whose module must be importable, and is not ({error}): go to the directory in which "
-            f"it was trained, or put that of the module into PYTHONPATH"
+            f"{path} holds an agent whose module must be importable, and is not ({error}): go to the directory in "
+            f"which it was trained, or put that of the module into PYTHONPATH"
         ) from error
 
 

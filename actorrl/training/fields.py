@@ -43,7 +43,7 @@ def from_mapping(kind: type[T], values: Mapping[str, Any], prefix: str) -> T:
 
 
 def changed(instance: T, values: T | Mapping[str, Any], prefix: str) -> T:
-    """The dataclass instance with the fields that a mapping holds; or another instance. The errors of `from_mapping`."""
+    """The dataclass instance with the fields of a mapping; or another instance. The errors of `from_mapping`."""
     if isinstance(values, type(instance)):
         return values
     merged = {**to_mapping(instance), **values} if isinstance(values, Mapping) else values

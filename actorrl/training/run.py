@@ -74,7 +74,7 @@ class Run:
     def _last(self) -> str:
         return "final" if "final" in self.checkpoints else "latest"
 
-    def steps_of(self, which: str) -> int:
+    def steps_of(self, which: str | int) -> int:
         """After how many environment steps a checkpoint was taken."""
         return int(checkpoints.about(self._existing(which))["steps"])
 

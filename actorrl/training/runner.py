@@ -71,8 +71,7 @@ class Runner:
         self.metrics = Metrics(directory.path / "metrics.csv")
         self._board = Board(directory, recipe)
         self._returns: deque[float] = deque(maxlen=100)
-        self._episodes = 0
-        self._updates = 0.0
+        self._episodes, self._updates = 0, 0.0
         self._pace = Pace()
         self._newest: dict[str, Any] = {}
         self._began = time.monotonic()

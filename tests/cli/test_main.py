@@ -63,7 +63,7 @@ def test_a_file_of_ones_own_is_trained_with_classes_of_this_directory(in_a_direc
 def test_a_pickled_agent_says_that_its_module_must_be_importable(in_a_directory_of_its_own, capfd, monkeypatch):
     Path("walking_house.py").write_text(MODULE)
     Path("mine.yaml").write_text(
-        "env: FrozenLake-v1\nagent: {name: walking_house:Walker, action: 1}\nsteps: 30\nevaluation: {confirm: 2, final: 2}\n"
+        "env: FrozenLake-v1\nagent: {name: walking_house:Walker, action: 1}\nsteps: 30\nevaluation: {final: 2}\n"
     )
     with monkeypatch.context() as here:
         here.syspath_prepend(str(in_a_directory_of_its_own))
@@ -77,7 +77,7 @@ def test_a_pickled_agent_says_that_its_module_must_be_importable(in_a_directory_
     assert main(["evaluate", "../out", "--trust"]) == 2
 
     said = capfd.readouterr().err
-    assert "agent.pkl holds an agent whose module must be importable, and is not (No module named 'walking_house')" in said
+    assert "an agent whose module must be importable, and is not (No module named 'walking_house')" in said
     assert "PYTHONPATH" in said and "Traceback" not in said
 
 

@@ -191,7 +191,7 @@ class Judged:
 def test_a_run_that_is_made_longer_judges_no_snapshot_again(agent, env, arrangement):
     before, after = Judged(), Judged()
     where = {"arrangement": arrangement, "engine": "inline" if arrangement else "processes"}
-    first = run_of(agent, env, "longer", steps=400, callbacks=[before], **where)  # in one slice: all are judged at its end
+    first = run_of(agent, env, "longer", steps=400, callbacks=[before], **where)  # in one slice
 
     longer = resume("longer", steps=800, callbacks=[after])
 
