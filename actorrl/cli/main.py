@@ -6,7 +6,7 @@
     actorrl plot RUN_DIR... [--out FILE.png] [--metric COLUMN] [--against steps|seconds]
     actorrl report RUN_DIR [--out FILE.html] [--which best|final] [--no-episode] [--trust]
     actorrl sweep RUN_DIR --env.KEY VALUES ... [--episodes 200] [--jobs N] [--which best|final] [--trust]
-    actorrl tune PRESET|FILE.yaml [--trials 50] [--jobs 2] [--search FILE.yaml] [--steps N] [--any.key value ...]
+    actorrl tune PRESET|FILE.yaml [--trials 50] [--jobs 1] [--search FILE.yaml] [--steps N] [--any.key value ...]
     actorrl list
     actorrl show PRESET
 

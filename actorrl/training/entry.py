@@ -261,7 +261,8 @@ def _announce(progress: ProgressLine, prepared: Prepared) -> None:
     if arrangement is not None:
         many = f", {counted(arrangement.count, 'agent')}" if isinstance(arrangement, SharedReplay) else ""
         if isinstance(arrangement, Dataflow):
-            many = f" {arrangement.mode}, {counted(arrangement.explorers, 'explorer')}"
+            served = ", served" if arrangement.inference == "served" else ""
+            many = f" {arrangement.mode}{served}, {counted(arrangement.explorers, 'explorer')}"
         stepped = counted(arrangement.environments, "environment")
         placed = f"{type(arrangement).__name__}{many}, {stepped}, engine {experiment.engine}"
     elif experiment.engine == "ray":
