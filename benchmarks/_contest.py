@@ -33,7 +33,7 @@ import psutil
 
 OURS = "actorrl"
 MARK = "measured: "
-PATIENCE = 150.0
+PATIENCE = 240.0
 """Seconds one contender may take for one round."""
 
 BUSY = 8.0

@@ -26,8 +26,8 @@ ROWS = [
     Row("together_start", f"start of {LIGHT} light actors, one host", "ms", (RAY, "together_start")),
     Row("apart", f"a round of {LIGHT} light actors, a process each", "µs", (RAY, "apart")),
     Row("together", f"a round of {LIGHT} light actors, one host", "µs", (RAY, "together")),
-    Row("ppo", "PPO, Dataflow(2, 8)", "steps/s", (RAY, "ppo")),
-    Row("dqn", "DQN, Central(2)", "steps/s", (RAY, "dqn")),
+    Row("ppo", "steps of PPO, Dataflow(2, 8)", "/s", (RAY, "ppo")),
+    Row("dqn", "steps of DQN, Central(2)", "/s", (RAY, "dqn")),
 ]
 
 
