@@ -25,7 +25,7 @@ from actorrl.training.experiment import Experiment
 from actorrl.training.fields import to_mapping
 from actorrl.training.filters import wrappers_of
 from actorrl.training.lines import located
-from actorrl.training.progress import ProgressLine, counted, duration
+from actorrl.training.progress import ProgressLine, duration
 from actorrl.training.roles import Marks, Recipe, Snapshot
 from actorrl.training.run import Run
 from actorrl.training.run_directory import RunDirectory, in_use
@@ -33,6 +33,7 @@ from actorrl.training.runner import Runner
 from actorrl.training.saving import Resumption, unpacked
 from actorrl.training.selection import FREE_SECONDS, SHARE, Selection
 from actorrl.training.shared_replay import check_shared, shared_table
+from actorrl.training.views import captions
 from actorrl.training.weights import begun_with
 from actorrl.training.wiring import wired
 
@@ -257,18 +258,13 @@ def player_of(recipe: Recipe, snapshot: Snapshot) -> Player:
 
 def _announce(progress: ProgressLine, prepared: Prepared) -> None:
     experiment, arrangement = prepared.experiment, prepared.experiment.arrangement
-    placed = "one process"
+    placed = captions.placed(experiment.to_tree(prepared.source.plain))
     if arrangement is not None:
-        many = f", {counted(arrangement.count, 'agent')}" if isinstance(arrangement, SharedReplay) else ""
-        if isinstance(arrangement, Dataflow):
-            served = ", served" if arrangement.inference == "served" else ""
-            many = f" {arrangement.mode}{served}, {counted(arrangement.explorers, 'explorer')}"
-        stepped = counted(arrangement.environments, "environment")
-        placed = f"{type(arrangement).__name__}{many}, {stepped}, engine {experiment.engine}"
+        placed += f", engine {experiment.engine}"
     elif experiment.engine == "ray":
-        placed = "one process (engine ray has no actors to place without an arrangement: --arrangement central)"
+        placed += " (engine ray has no actors to place without an arrangement: --arrangement central)"
     kinds = dict.fromkeys(type(recipe.agent).__name__.removesuffix("Config") for recipe in prepared.recipes)
-    agent, env, steps = " and ".join(kinds), prepared.source.name, counted(experiment.steps or 0, "step")
+    agent, env, steps = " and ".join(kinds), prepared.source.name, captions.counted(experiment.steps or 0, "step")
     progress.say(f"{agent} on {env} · {placed} · {steps} · seed {experiment.seed}", "bold")
     progress.say(f"run directory {prepared.directory.path}")
     if prepared.resumption is not None:

@@ -219,7 +219,6 @@ class EnvironmentSource:
             environment.close()
         return spaces
 
-
     def _made(self) -> gymnasium.Env:
         try:
             return self.maker()()
@@ -279,7 +278,7 @@ def require_parameters(source: EnvironmentSource, values: Mapping[str, Sequence[
     Args:
         values: of each keyword all that it is to be.
     """
-    taken = parameters_of(source)
+    taken, signature = parameters_of(source), _signature(source.recipe) or {}
     for key in values:
         if taken is not None and key not in taken:
             near = did_you_mean(key, taken) or "; it takes no parameters"
@@ -288,7 +287,7 @@ def require_parameters(source: EnvironmentSource, values: Mapping[str, Sequence[
                 f"(what is only an attribute of it, an environment function of yours can take and set)"
             )
         for value in values[key]:
-            of_constructors.require_values("env.", {key: value}, _signature(source.recipe) or {})
+            of_constructors.require_values("env.", {key: value}, signature)
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,7 @@
 from __future__ import annotations
 
 import dataclasses
-import numbers
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -27,7 +25,7 @@ from actorrl.training import presets
 from actorrl.training.arrangements import ARRANGEMENTS, Dataflow, SharedReplay
 from actorrl.training.callbacks import made, written_callback
 from actorrl.training.evaluation import EvaluationPlan
-from actorrl.training.fields import changed, from_mapping, to_mapping
+from actorrl.training.fields import changed, converted, from_mapping, to_mapping
 from actorrl.training.filters import named, wrappers_of
 from actorrl.training.lines import lines_of, located
 from actorrl.training.names import did_you_mean, name_of, or_yours, resolve
@@ -320,12 +318,11 @@ def _class_name(thing: Any) -> str:
 
 
 def _whole(value: Any, what: str, least: int) -> int:
-    number = value
-    if isinstance(value, str):  # YAML takes 1e5 for text
-        with suppress(ValueError):
-            number = float(value)
-    whole = isinstance(number, numbers.Real) and not isinstance(number, bool) and float(number).is_integer()
-    if not whole or number < least:
+    try:
+        number = converted(value, int, what)
+    except ValueError:
+        number = None
+    if number is None or number < least:
         raise ValueError(f"{what} must be an integer of at least {least}, found {value!r}")
     return int(number)
 

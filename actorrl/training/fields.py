@@ -7,6 +7,7 @@ unknown names are refused with the nearest one.
 from __future__ import annotations
 
 import dataclasses
+import numbers
 import types
 import typing
 from collections.abc import Mapping
@@ -112,7 +113,7 @@ def _as(value: Any, kind: Any) -> Any:
 
 
 def _number(value: Any, kind: type) -> Any:
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+    if isinstance(value, bool) or not isinstance(value, (numbers.Real, str)):
         return _NOT
     try:
         number = float(value)

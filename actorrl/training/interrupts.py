@@ -14,6 +14,7 @@ from typing import Any
 
 from actorrl.training import checkpoints
 from actorrl.training.names import is_lasting
+from actorrl.training.run_directory import RunDirectory
 
 __all__ = ["Interrupted", "Interrupts"]
 
@@ -56,7 +57,7 @@ class Interrupted(KeyboardInterrupt):
 
     def __init__(self, directory: Path, written: int | None, config: Mapping[str, Any]) -> None:
         where = "" if written is None else f" from step {written:,}"
-        again, pickled = _to_pass_again(config), checkpoints.is_pickle(directory / "checkpoints" / "latest")
+        again, pickled = _to_pass_again(config), checkpoints.is_pickle(RunDirectory(directory).checkpoint("latest"))
         how = f"actorrl resume {directory}{' --trust' if pickled else ''}"
         if again:
             how = f"resume({str(directory)!r}, {', '.join([*again, *(['trust=True'] if pickled else [])])})"
@@ -65,12 +66,10 @@ class Interrupted(KeyboardInterrupt):
 
 def _to_pass_again(config: Mapping[str, Any]) -> list[str]:
     """Arguments of `resume` for what has no name, or one in a script that only another process runs."""
-    env = config.get("env", "")
-    named = {"env=...": ["<>" if env is None else env]}
-    named |= {f"{key}=[...]": config.get(key) or [] for key in ("wrappers", "callbacks")}
-    names = {argument: [_name(item) for item in items] for argument, items in named.items()}
-    return [argument for argument, items in names.items() if not all(map(is_lasting, items))]
+    named = {"env=...": [config.get("env", "")]}
+    named |= {f"{key}=[...]": config.get(key, []) for key in ("wrappers", "callbacks")}
+    return [argument for argument, items in named.items() if not all(map(_is_lasting, items))]
 
 
-def _name(item: Any) -> str:
-    return str(item["name"] if isinstance(item, Mapping) else item)
+def _is_lasting(item: Any) -> bool:
+    return item is not None and is_lasting(str(item["name"] if isinstance(item, Mapping) else item))

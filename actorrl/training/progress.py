@@ -104,11 +104,6 @@ class ProgressLine:
         return row
 
 
-def counted(number: int, what: str) -> str:
-    """1 agent, 2 agents."""
-    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
-
-
 def duration(seconds: float) -> str:
     """Seconds as a person says them: 0:07, 1:23, 2:03:04."""
     minutes, rest = divmod(round(seconds), 60)

@@ -32,6 +32,7 @@ from actorrl.training.roles import Marks, Recipe
 from actorrl.training.run_directory import RunDirectory, require_free
 from actorrl.training.runner import Runner
 from actorrl.training.selection import Selection
+from actorrl.training.views.captions import counted
 from actorrl.training.weights import begun_with
 from actorrl.training.wiring import wired
 
@@ -61,7 +62,8 @@ class Trial(NamedTuple):
     def __str__(self) -> str:
         who = "1 role" if self.roles == 1 else f"each of {self.roles} roles"
         many = "1 process" if self.processes == 1 else f"{self.processes} processes"
-        learned = {None: "", 0: ", no update", 1: ", 1 update"}.get(self.updates, f", {self.updates} updates")
+        learned = "" if self.updates is None else f", {counted(self.updates, 'update')}"
+        learned = ", no update" if self.updates == 0 else learned
         more = self.steps > STEPS * self.roles
         least, why = ("at least ", " (environments are stepped together)") if more else ("", "")
         made = f"{least}{STEPS} steps of {who}, {self.steps} in all{why}"
@@ -82,11 +84,11 @@ def dry_run(experiment: Experiment, run_dir: str | Path | None = None, *, source
     if run_dir is not None:
         require_free(run_dir)
     arrangement = experiment.arrangement
-    flow = isinstance(arrangement, Dataflow)
-    roles = arrangement.explorers if flow else len(recipes)
+    roles = arrangement.explorers if isinstance(arrangement, Dataflow) else len(recipes)
     share, k = _share(recipes[0].agent, arrangement, len(recipes))
-    recipes = [dataclasses.replace(one, agent=_hastened(one, share, max(1, share // k // 2))) for one in recipes]
-    environments = EnvironmentSource(experiment.env, (*experiment.wrappers, partial(_cut, max(1, share // k // 2))))
+    each = max(1, share // k // 2)
+    recipes = [dataclasses.replace(one, agent=_hastened(one, share, each)) for one in recipes]
+    environments = EnvironmentSource(experiment.env, (*experiment.wrappers, partial(_cut, each)))
     inline = arrangement is None or experiment.engine == "inline"
     evaluator = Evaluator(environments, recipes[0].encoder(), experiment.seed)
     with tempfile.TemporaryDirectory(prefix="actorrl-") as folder, closing(evaluator):
@@ -154,8 +156,8 @@ def _cut(steps: int, environment: gymnasium.Env) -> gymnasium.Env:
 
 def _updates(recipe: Recipe, runner: Runner) -> int | None:
     """Gradient steps that were made."""
-    counted: Sequence[float] = runner.metrics.arrays().get("updates", [])  # type: ignore[assignment]
-    return None if recipe.bare else int(counted[-1]) if len(counted) else 0
+    made: Sequence[float] = runner.metrics.arrays().get("updates", [])  # type: ignore[assignment]
+    return None if recipe.bare else int(made[-1]) if len(made) else 0
 
 
 def _full_table(recipe: Recipe, directory: RunDirectory) -> int:

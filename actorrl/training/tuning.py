@@ -34,6 +34,7 @@ from actorrl.training.judge import Judge, Proposal, Row, require_optuna
 from actorrl.training.presets import find
 from actorrl.training.search_space import Axis, check_space, find_space, own_values, short, space_of
 from actorrl.training.tuning_results import Tuning
+from actorrl.training.views.captions import counted
 from actorrl.training.wiring import running_system
 
 CLOSING_EPISODES = 20
@@ -132,7 +133,7 @@ def tune(
 
 def _goes_on(done: int, lost: int) -> str:
     """What is told of a study that was begun before."""
-    after = f"goes on after {done} {'trial' if done == 1 else 'trials'}"
+    after = f"goes on after {counted(done, 'trial')}"
     if not lost:
         return after
     again = "one goes on from its last checkpoint" if lost == 1 else "ones go on from their last checkpoints"

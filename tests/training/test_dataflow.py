@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import random
 import signal
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,26 @@ def test_one_explorer_in_step_is_the_plain_loop(engine: str):
     assert flow.metrics["episodes"][-1] == alone.metrics["episodes"][-1]
     assert_same(flow, alone)
     assert np.nanmax(flow.metrics["staleness"]) == np.nanmax(flow.metrics["queue_depth"]) == 0
+
+
+class Moody(gymnasium.Wrapper):
+    """Rewards are drawn from the global generators, as careless simulators draw."""
+
+    def step(self, action: Any) -> Any:
+        observation, _, *ends = self.env.step(action)
+        return observation, random.random() + np.random.random(), *ends
+
+
+def test_explorers_draw_from_global_generators_of_their_own_on_every_engine():
+    random.seed(1), np.random.seed(1)
+    expected = random.random(), np.random.random()
+    random.seed(1), np.random.seed(1)
+    flow = Dataflow(2, 3)
+    runs = [train(PPO, lambda: Moody(short()), steps=640, arrangement=flow, engine=e) for e in ("inline", "processes")]
+
+    assert (random.random(), np.random.random()) == expected, "the caller's are left alone"
+    assert_same(*runs)
+    np.testing.assert_array_equal(runs[0].metrics["episode_return"], runs[1].metrics["episode_return"])
 
 
 def test_explorers_in_step_are_the_same_in_one_process_and_in_many():

@@ -15,6 +15,11 @@ MOST = 3
 """Settings that a legend names, of those by which runs differ."""
 
 
+def counted(number: int, what: str) -> str:
+    """1 agent, 2 agents."""
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
+
+
 def agent_name(config: Mapping[str, Any]) -> str:
     """DQN, or the class of one's own agent; of several different agents all of them."""
     arrangement = config.get("arrangement") or {}
@@ -49,15 +54,16 @@ def placed(config: Mapping[str, Any]) -> str:
     arrangement = config.get("arrangement")
     if arrangement is None:
         return "one process"
-    name = ARRANGEMENTS[arrangement["name"]].__name__ if arrangement["name"] in ARRANGEMENTS else "arrangement"
+    kind = ARRANGEMENTS.get(arrangement["name"])
+    name = _after_module(arrangement["name"]) if kind is None else kind.__name__
     if "explorers" in arrangement:
-        explorers, each = arrangement["explorers"], arrangement["environments_per_explorer"]
+        explorers = counted(arrangement["explorers"], "explorer")
+        each = counted(arrangement["environments_per_explorer"], "environment")
         served = ", served" if arrangement.get("inference") == "served" else ""
-        return f"{name} {arrangement.get('mode', '')}{served}, {explorers} explorers with {each} environments each"
+        return f"{name} {arrangement.get('mode', '')}{served}, {explorers} with {each} each"
     several = arrangement.get("agents")
-    count = len(several) if isinstance(several, list) else several
-    many = f"{count} agents, " if count and count > 1 else ""
-    return f"{name}, {many}{arrangement.get('environments')} environments"
+    many = [] if several is None else [counted(len(several) if isinstance(several, list) else several, "agent")]
+    return ", ".join([name, *many, counted(arrangement.get("environments", 1), "environment")])
 
 
 def title(config: Mapping[str, Any], environment: str | None = None) -> tuple[str, str]:

@@ -125,6 +125,8 @@ def test_arrangements_are_named_in_words():
     assert captions.placed({"arrangement": flow}) == "Dataflow async, 2 explorers with 8 environments each"
     served = "Dataflow async, served, 2 explorers with 8 environments each"
     assert captions.placed({"arrangement": {**flow, "inference": "served"}}) == served
+    shared = {"name": "shared-replay", "agents": 1, "environments": 2}
+    assert captions.placed({"arrangement": shared}) == "SharedReplay, 1 agent, 2 environments"
     assert captions.title(config(arrangement=central, seed=3)) == (
         "DQN on CartPole-v1",
         "Central, 4 environments · seed 3",
