@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
+import math
 import os
 import signal
 import statistics
@@ -189,7 +190,9 @@ def _in_a_process(index: int, entry: _Entry, quick: bool) -> tuple[dict[str, flo
     if process.returncode or not lines:
         last = [line for line in (err or out).splitlines() if line.strip()]
         return {}, f"failed: {last[-1].strip() if last else f'exit code {process.returncode}'}"
-    return json.loads(lines[-1][len(MARK) :]), ""
+    numbers = json.loads(lines[-1][len(MARK) :])
+    wrong = [f"{key} {value}" for key, value in numbers.items() if not math.isfinite(value)]
+    return ({}, f"measured no number: {', '.join(wrong)}") if wrong else (numbers, "")
 
 
 def _one(index: int, quick: bool) -> None:
