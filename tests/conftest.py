@@ -17,6 +17,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent / "conformance"))
@@ -30,6 +31,8 @@ os.environ["TMPDIR"] = tempfile.tempdir = TEMPORARY
 # Every process the tests start inherits this, whoever its parent is by then: that is how a stray is recognised.
 os.environ[strays.MARK] = uuid.uuid4().hex
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+hypothesis.settings.register_profile("actorrl", deadline=None)  # how long an example takes says how busy the machine is
+hypothesis.settings.load_profile("actorrl")
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as a shell starts what it runs in the background
     signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -340,7 +340,7 @@ class Traffic(RuleBasedStateMachine):
 
 
 TestTraffic = Traffic.TestCase
-TestTraffic.settings = settings(max_examples=25, stateful_step_count=30, deadline=None)
+TestTraffic.settings = settings(max_examples=25, stateful_step_count=30)
 
 
 def test_the_state_says_with_whom_a_block_is():

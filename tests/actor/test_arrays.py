@@ -71,7 +71,7 @@ def misplaced(item: Any) -> memoryview:
 @given(views(), st.sampled_from([bytes, bytearray, misplaced]), st.booleans())
 @example(np.zeros(()), bytes, True)
 @example(np.zeros((0, 3), "S4"), bytes, True)
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 def test_an_array_arrives_equal_and_owned(array, buffer, out_of_band):
     limit, arrays.OUT_OF_BAND = arrays.OUT_OF_BAND, 1 if out_of_band else arrays.OUT_OF_BAND
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from actorrl.actor.batched import Batching, batched, batching, deal, gather
@@ -76,7 +76,6 @@ CALLS = st.lists(
 
 
 @given(CALLS)
-@settings(deadline=None)
 def test_calls_become_one_list_per_parameter_and_those_that_do_not_fit_fail_alone(calls):
     fit, errors, lists = gather(Adder().add, calls)
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import cloudpickle
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from actorrl.actor import codec
@@ -87,7 +87,6 @@ def no_module_stays() -> Iterator[None]:
 
 
 @given(PLAIN)
-@settings(deadline=None)
 def test_plain_data_comes_back_equal_and_of_the_same_types(value):
     body = encode(value, set())
     arrived = decode(body.data, body.buffers, set())
@@ -98,7 +97,6 @@ def test_plain_data_comes_back_equal_and_of_the_same_types(value):
 
 
 @given(st.lists(PLAIN, max_size=3), st.dictionaries(st.text(min_size=1, max_size=5), PLAIN, max_size=3))
-@settings(deadline=None)
 def test_arguments_come_back_as_they_were(args, kwargs):
     body = encode_args(tuple(args), kwargs, set())
 

@@ -73,7 +73,7 @@ def joined(thread: threading.Thread, box: list[Any]) -> Any:
 
 
 @given(st.lists(st.binary(max_size=300), max_size=20), st.integers(1, 97))
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_messages_arrive_whole_and_in_order_however_the_stream_is_cut(payloads, piece):
     near, far = socket.socketpair()
     sender, receiver = Line(near), Line(far)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from actorrl.actor.deadlock import AGAIN, Deadlocks
@@ -46,7 +46,6 @@ def stuck_by_definition(graph: dict[int, tuple[int, list[int]]]) -> set[int]:
 
 
 @given(graphs())
-@settings(deadline=None)
 def test_the_stuck_are_those_who_wait_for_each_other_in_vain(graph):
     assert watched(graph).stuck() == stuck_by_definition(graph)
 
@@ -66,7 +65,6 @@ def answer(deadlocks: Deadlocks, orders: list[Any], held: bool = True) -> list[A
 
 
 @given(graphs())
-@settings(deadline=None)
 def test_breaking_waits_ends_every_deadlock_and_breaks_nobody_else(graph):
     deadlocks = Deadlocks()
     expected = stuck_by_definition(graph)

@@ -12,7 +12,7 @@ import types
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from actorrl.actor import codec, faults
@@ -134,7 +134,6 @@ def test_type_args_and_text_survive(error: BaseException):
 
 
 @given(st.lists(st.one_of(st.text(), st.integers(), st.floats(), st.none(), st.binary()), max_size=4))
-@settings(deadline=None)
 def test_any_arguments_survive(args):
     arrived = through(RuntimeError(*args))
 

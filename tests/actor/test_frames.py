@@ -20,7 +20,6 @@ def unpack(raw: bytes) -> Frame:
 
 
 @given(KINDS, U32, U64, U32, NAMES, st.binary(max_size=256), st.integers(0, 255))
-@settings(deadline=None)
 def test_what_is_packed_comes_back(kind, actor, call_id, sender, name, data, flags):
     frame = unpack(pack(kind, actor, call_id, sender, name, data, flags))
 
@@ -31,7 +30,7 @@ def test_what_is_packed_comes_back(kind, actor, call_id, sender, name, data, fla
 
 @given(st.one_of(st.binary(max_size=64), st.binary(min_size=HEADER, max_size=HEADER + 32)))
 @example(b"")
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 def test_arbitrary_bytes_are_a_frame_or_a_value_error(raw):
     try:
         frame = unpack(raw)
@@ -43,7 +42,6 @@ def test_arbitrary_bytes_are_a_frame_or_a_value_error(raw):
 
 
 @given(KINDS, NAMES, st.integers(1, HEADER + 64))
-@settings(deadline=None)
 def test_a_frame_cut_inside_its_header_or_name_is_refused(kind, name, missing):
     raw = pack(kind, 1, 2, 3, name)
 
@@ -72,7 +70,6 @@ def test_the_data_is_not_copied_out_of_the_message():
 
 
 @given(st.lists(st.binary(max_size=40), max_size=8), U32)
-@settings(deadline=None)
 def test_a_batch_is_split_into_what_it_was_made_of(parts, sender):
     frame = unpack(pack_batch(parts, sender))
 
@@ -81,7 +78,6 @@ def test_a_batch_is_split_into_what_it_was_made_of(parts, sender):
 
 
 @given(st.binary(max_size=64))
-@settings(deadline=None)
 def test_arbitrary_bytes_are_a_batch_or_a_value_error(data):
     try:
         parts = [bytes(part) for part in split_batch(memoryview(data))]
@@ -92,7 +88,6 @@ def test_arbitrary_bytes_are_a_batch_or_a_value_error(data):
 
 
 @given(st.lists(st.binary(min_size=1, max_size=40), min_size=1, max_size=4), st.integers(1, 5))
-@settings(deadline=None)
 def test_a_batch_cut_short_is_refused_and_what_came_before_the_cut_is_whole(parts, missing):
     data = unpack(pack_batch(parts, 1)).data
     got: list[bytes] = []

@@ -143,7 +143,7 @@ class MailboxModel(RuleBasedStateMachine):
         assert len(self.mailbox) >= len(waiting)
 
 
-MailboxModel.TestCase.settings = settings(deadline=None, max_examples=60, stateful_step_count=30)
+MailboxModel.TestCase.settings = settings(max_examples=60, stateful_step_count=30)
 test_a_mailbox_behaves_like_its_model = MailboxModel.TestCase
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -44,7 +44,6 @@ def same(one: Any, other: Any) -> bool:
 
 
 @given(VALUES)
-@settings(deadline=None)
 def test_what_is_packed_comes_back_the_same(value):
     packed = pack_value(value)
 
@@ -53,13 +52,11 @@ def test_what_is_packed_comes_back_the_same(value):
 
 
 @given(st.lists(st.one_of(ATOMS, ARRAYS), max_size=FEW))
-@settings(deadline=None)
 def test_the_usual_fits(items):
     assert pack_value(tuple(items)) is not UNFIT or len({id(item) for item in items}) < len(items)
 
 
 @given(ARRAYS)
-@settings(deadline=None)
 def test_an_array_is_copied_at_the_call_and_arrives_private_writable_and_aligned(array):
     packed = pack_value(array)
     if packed is UNFIT:

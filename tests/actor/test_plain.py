@@ -8,7 +8,7 @@ from enum import IntEnum
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from actorrl.actor.frames import CALL, pack
@@ -19,7 +19,6 @@ PLAIN = st.recursive(ATOM, lambda inner: st.lists(inner, max_size=5).map(tuple),
 
 
 @given(st.lists(PLAIN, max_size=6))
-@settings(deadline=None)
 def test_plain_values_cross_together_and_unchanged(values):
     assert all(is_plain(value) for value in values)
     back = unpack_plain(pack_plain([7, *((1, 2, "add", value) for value in values)]))
@@ -61,7 +60,6 @@ def test_a_pickle_of_something_else_is_refused(entries: Any):
 
 
 @given(st.binary(max_size=200))
-@settings(deadline=None)
 def test_bytes_of_anybody_else_are_refused(raw):
     with pytest.raises(ValueError, match="not a message of plain values"):
         unpack_plain(raw)

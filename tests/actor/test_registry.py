@@ -226,5 +226,5 @@ class Nursery(RuleBasedStateMachine):
         assert set(self.registry._inquiries) == set(self.asked)
 
 
-Nursery.TestCase.settings = settings(deadline=None, max_examples=40, stateful_step_count=25)
+Nursery.TestCase.settings = settings(max_examples=40, stateful_step_count=25)
 test_the_registry_is_consistent_in_any_history = Nursery.TestCase

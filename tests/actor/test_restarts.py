@@ -269,5 +269,5 @@ class Supervision(RuleBasedStateMachine):
                 assert sum(times[index] <= then < times[index] + 20.0 for then in times) <= 3
 
 
-Supervision.TestCase.settings = settings(deadline=None, max_examples=60, stateful_step_count=40)
+Supervision.TestCase.settings = settings(max_examples=60, stateful_step_count=40)
 test_the_registry_restarts_by_its_terms_in_any_history = Supervision.TestCase

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from actorrl.actor import routes as module
@@ -23,7 +23,6 @@ EVENT = st.one_of(
 
 
 @given(st.lists(EVENT, max_size=80), st.integers(1, 6))
-@settings(deadline=None)
 def test_never_more_waits_than_may(events, limit):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "PAYLOAD", 10 * HEAVY)

@@ -45,7 +45,7 @@ PATHS = st.lists(st.integers(0, 3), max_size=3).map(tuple)
 
 
 @given(st.lists(st.tuples(st.integers(0, 2**63), PATHS), min_size=2, max_size=6, unique=True))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_every_seed_and_path_has_numbers_of_its_own_and_always_the_same(actors):
     first = [after(seed, path) for seed, path in actors]
     again = [after(seed, path) for seed, path in reversed(actors)][::-1]

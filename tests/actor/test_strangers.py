@@ -67,7 +67,7 @@ def ends() -> Iterator[Ends]:
 
 
 @given(st.lists(st.binary(max_size=80) | st.just(BOMB) | st.just(pack(CALL, 1, 1, 1, b"add")), min_size=1, max_size=4))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 def test_of_a_stranger_nothing_is_handed_on(ends: Ends, parts: list[bytes]):
     ends.stranger.send_multipart(parts)
     assert ends.received() == (b"", [])
@@ -192,7 +192,7 @@ def spoilt(draw: Any) -> bytes:
 @example(pickle.dumps([3, (1, 2, 3, 4, 5, 6, 7)]), [])
 @example(pack(CALL, 1, 1, 3, b"\xff"), [])
 @example(pack(CREATE, 9, 0, 3, pickle.dumps(("too", "short"))), [])
-@settings(deadline=None, max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_spoiled_message_never_harms_the_one_that_reads_it(
     process: Process, little_memory: None, raw: bytes, buffers: list[bytes]
 ):

@@ -42,7 +42,7 @@ def assert_equal_and_own(arrived: Any, sent: Any) -> None:
     st.sampled_from(["as it is", "transposed", "every other", "expanded"]),
     st.booleans(),
 )
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 def test_a_tensor_arrives_equal_and_owned(dtype, shape, view, out_of_band):
     tensor = torch.arange(math.prod(shape)).to(dtype).reshape(shape)
     if view == "transposed" and len(shape) > 1:

@@ -71,7 +71,7 @@ def send(log: Any, way: str, item: Any, size: int) -> None:
 steps = st.lists(st.tuples(st.sampled_from(WAYS), st.sampled_from(SIZES)), max_size=25)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, suppress_health_check=list(HealthCheck))
 @given(steps=steps)
 def test_messages_of_one_thread_are_handled_in_the_order_sent(log: ActorRef[Forgetful], steps: list[tuple[str, int]]):
     log.forget.tell()
@@ -82,7 +82,7 @@ def test_messages_of_one_thread_are_handled_in_the_order_sent(log: ActorRef[Forg
 
 
 @only_processes
-@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=8, suppress_health_check=list(HealthCheck))
 @given(programs=st.lists(steps, min_size=2, max_size=4))
 def test_per_sending_thread(engine: str, log: ActorRef[Forgetful], programs: list[list[tuple[str, int]]]):
     fetch(log.forget())

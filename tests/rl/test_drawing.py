@@ -33,7 +33,7 @@ def test_choices_are_drawn_as_often_as_their_probabilities():
     assert action.dtype == np.int64 and extras["log_prob"].dtype == np.float32
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 1000), st.sampled_from(SPACES), st.booleans())
 def test_of_every_choice_the_learner_finds_the_probability_it_was_drawn_with(seed, space, masked):
     rng = np.random.default_rng(seed)

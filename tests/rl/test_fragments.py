@@ -81,7 +81,7 @@ def explored(limits: list[int], length: int, steps: int, masks: bool = False) ->
     return sink.fragments
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.lists(st.integers(1, 7), min_size=1, max_size=3), st.integers(1, 6), st.integers(1, 5))
 def test_fragments_hold_every_step_in_order_with_the_true_ends(limits, length, count):
     k = len(limits)

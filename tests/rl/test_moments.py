@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from actorrl.rl.moments import CLIP, DiscountedReturns, Moments, Standardiser
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.lists(st.integers(0, 20), min_size=1, max_size=6), st.integers(0, 100), st.floats(-1e4, 1e4))
 def test_however_the_stream_is_cut_the_moments_are_those_of_all(sizes, seed, shift):
     rng = np.random.default_rng(seed)
@@ -54,7 +54,7 @@ def test_what_was_saved_comes_back():
     assert other.count == 3 and other.mean.tolist() == [1.0, 1.0] and other.var.tolist() == [0.0, 0.0]
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(0, 100), st.integers(1, 12), st.integers(1, 3), st.integers(1, 4))
 def test_the_scale_of_rewards_is_that_of_the_discounted_returns_so_far(seed, T, k, cuts):
     rng = np.random.default_rng(seed)

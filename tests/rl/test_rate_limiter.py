@@ -19,7 +19,7 @@ def least(ratio: float, insert_size: int, sample_size: int) -> float:
     return (ratio * insert_size + sample_size) / 2
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(ratios, st.integers(1, 300), settings_of_limiters, st.floats(1, 3), st.lists(st.tuples(st.booleans(), sizes)))
 def test_accepted_settings_never_deadlock_and_keep_the_ratio(ratio, min_size, sizes, room, plan):
     """Whatever is asked for in whatever order: the largest insert or the largest sample is always allowed."""
@@ -37,7 +37,6 @@ def test_accepted_settings_never_deadlock_and_keep_the_ratio(ratio, min_size, si
         assert abs(since * ratio - limiter.sampled) <= limiter.tolerance + 1e-5
 
 
-@settings(deadline=None)
 @given(ratios, settings_of_limiters, st.floats(0, 0.999))
 def test_refused_settings_would_deadlock(ratio, sizes, part):
     """Below the least tolerance there are balances at which neither the largest insert nor sample may go on."""

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Any
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from actorrl.rl.fragments import FragmentWindow
@@ -33,7 +33,6 @@ def fragment(first: int, k: int = 1) -> dict[str, np.ndarray]:
     return {"reward": np.arange(first, first + 2 * k, dtype=np.float32).reshape(2, k)}
 
 
-@settings(deadline=None)
 @given(st.integers(1, 4), st.integers(1, 3), st.integers(1, 5), st.integers(0, 7))
 def test_each_row_is_dealt_once_an_epoch_in_the_order_of_updates(fragments_per_update, n_epochs, n, count):
     learner = Learner()

@@ -116,7 +116,7 @@ def test_a_late_update_of_an_overwritten_row_changes_nothing(remover):
     assert (counts[counts > 0] == 1000).all()
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @each_remover
 @given(data=st.data())
 def test_priorities_belong_to_rows_not_to_slots(remover, data):

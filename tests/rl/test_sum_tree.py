@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from actorrl.rl.sum_tree import SumTree
@@ -20,7 +20,6 @@ def scan(values: np.ndarray, target: float) -> int:
     raise AssertionError(f"{target} is not below {total}")
 
 
-@settings(deadline=None)
 @given(st.data(), st.sampled_from([1, 2, 15, 16, 17, 255, 256, 257, 4097]))
 def test_a_tree_finds_what_a_linear_scan_finds(data, capacity):
     tree, values = SumTree(capacity), np.zeros(capacity)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from actorrl.rl.tables import ReplayTable, StreamTable
@@ -24,7 +24,6 @@ def table(capacity: int, seed: int = 0) -> ReplayTable:
     return ReplayTable(capacity, np.random.default_rng(seed))
 
 
-@settings(deadline=None)
 @given(st.integers(1, 9), st.lists(st.integers(1, 25), min_size=1, max_size=12))
 def test_a_replay_table_holds_the_newest_rows_and_only_those(capacity, sizes):
     replay, added = table(capacity), 0

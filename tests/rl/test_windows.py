@@ -30,7 +30,7 @@ def brute_force(episode: int, number: int, script, n: int, gamma: float):
         yield (episode, t, number), reward, (episode, t + j, number), discount
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.lists(written, min_size=1, max_size=4), min_size=1, max_size=3),
     st.integers(1, 5),

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -24,7 +24,6 @@ def fields(draw: Any, count: int | None = None) -> dict[str, np.ndarray]:
 
 
 @given(fields())
-@settings(deadline=None)
 def test_what_is_written_is_read(given_: dict[str, np.ndarray]):
     layout, data = write_rows(given_)
     if row_size(layout) == 0:
