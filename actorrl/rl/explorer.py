@@ -18,10 +18,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from actorrl.rl.finite import NotFinite, bad_one, refused
+from actorrl.rl.finite import NotFinite, are_finite, bad_one, refused
 from actorrl.rl.inference import Inference, Inline, arrays_of
 from actorrl.rl.lanes import Arrival, InlineLanes, Lanes
-from actorrl.rl.nouns import Environments, Policy
+from actorrl.rl.nouns import Environments, Policy, Stepped
 from actorrl.rl.stopwatch import SILENT
 from actorrl.rl.tracks import EachTrack, Episode, VectorTrack
 from actorrl.rl.windows import NStepWindow
@@ -77,6 +77,7 @@ class Explorer:
         self.chosen = 0  # steps whose action has been chosen: what `get_action` gets as `step`
         self._window = window or getattr(sink, "window", None) or NStepWindow()
         self._vector = self.sink is not None and getattr(self._window, "vector", False)
+        self._alone = self._vector and getattr(self.lanes, "only", None) is not None and type(self._inference) is Inline
         self._tracks: list[EachTrack | VectorTrack] = []
         self._states: list[Any] = []
         self._ready: list[Arrival] = []
@@ -136,6 +137,9 @@ class Explorer:
         before, episodes = self.steps, list[Episode]()
         goal = before + steps
         deadline, clock = time.perf_counter() + SLICE_SECONDS, self.clock
+        if self._alone and self._ready:
+            self._stream(goal, deadline, episodes)
+            return Progress(self.steps - before, episodes)
         self._choose()
         while self.steps < goal and (self._flying or self._asked) and time.perf_counter() < deadline:
             if self._flying:
@@ -151,6 +155,34 @@ class Explorer:
             self._choose()
         return Progress(self.steps - before, episodes)
 
+    def _stream(self, goal: int, deadline: float, episodes: list[Episode]) -> None:
+        """What `advance` does, for one lane that is stepped here by a policy that acts here: nothing is ever in flight,
+        so nothing has to be asked for, kept and found again. On light environments that was a tenth of the time.
+        """
+        (arrival,) = self._ready
+        observation, track, state = arrival.observation, self._tracks[0], self._states[0]
+        environment, policy, window, clock, k = self.lanes.only, self.policy, self._window, self.clock, len(track)
+        while self.steps < goal and self._may(0) and time.perf_counter() < deadline:
+            masks = {} if track.mask is None else {"action_mask": track.mask}
+            acted = policy.act(observation, state, self.chosen, explore=self.explore, rng=self.rng, **masks)
+            self.chosen += k
+            if clock.on:
+                clock.mark("inference")
+            self._require_action(acted.action)
+            track.acted(acted.action, acted.extras)
+            self._states[0] = state = acted.state
+            stepped = environment.step(acted.action)
+            if clock.on:
+                clock.mark(self._receiving)
+            observation = stepped.observation
+            self._ready[0] = Arrival(0, observation, stepped)
+            self._book(0, stepped, episodes)
+            if (items := window.take()) is not None:
+                self.sink.add(items)
+                break  # as in `advance`
+            if clock.on:
+                clock.mark(self._adding)
+
     def _pass_on(self) -> bool:
         """Give the sink what is complete; whether anything was."""
         items = self._window.take()
@@ -159,21 +191,27 @@ class Explorer:
         self.sink.add(items)
         return True
 
-    def _require_finite(self, arrival: Arrival) -> None:
+    def _require_finite(self, lane: int, stepped: Stepped) -> None:
         """NotFinite where a lane answered with something that is no number."""
-        stepped = arrival.stepped
-        if (bad := bad_one(arrival.observation)) is not None:
-            raise self._refused("observation", arrival, bad, arrival.observation[bad])
-        if stepped is None:
+        if not stepped.final_observation and are_finite(stepped.observation, stepped.reward):
             return
+        if (bad := bad_one(stepped.observation)) is not None:
+            raise self._refused("observation", lane, bad, stepped.observation[bad])
         if (bad := bad_one(stepped.reward)) is not None:
-            raise self._refused("reward", arrival, bad, stepped.reward[bad])
+            raise self._refused("reward", lane, bad, stepped.reward[bad])
         for i, last in stepped.final_observation.items():
             if bad_one([last]) is not None:
-                raise self._refused("last observation", arrival, i, last)
+                raise self._refused("last observation", lane, i, last)
 
-    def _refused(self, what: str, arrival: Arrival, i: int, given: Any) -> NotFinite:
-        return refused(what, given, sum(self.lanes.sizes[: arrival.lane]) + i, self.steps)
+    def _require_action(self, action: Any) -> None:
+        if bad_one(action) is not None:
+            raise NotFinite(
+                f"the policy chose an action that is nan or infinite after {self.steps:,} steps: what it learned "
+                f"has diverged; a lower learning_rate or smaller rewards may help"
+            )
+
+    def _refused(self, what: str, lane: int, i: int, given: Any) -> NotFinite:
+        return refused(what, given, sum(self.lanes.sizes[:lane]) + i, self.steps)
 
     def _start(self) -> None:
         self.lanes.reset(self._again)
@@ -195,17 +233,24 @@ class Explorer:
     def _absorb(self, arrival: Arrival, episodes: list[Episode]) -> None:
         """Book one lane's answer: steps to the window, finished episodes to the list, the lane to the ready."""
         self._ready.append(arrival)
-        lane, stepped = arrival.lane, arrival.stepped
-        track = self._tracks[lane]
         self._flying -= 1
-        self._require_finite(arrival)
-        if stepped is None:  # the start, or it was lost in mid-step and came back: then that step never happened
-            self.chosen -= len(track)
-            self.dropped += len(track)
-            track.begin(arrival.observation, arrival.action_mask)
-            self._states[lane] = self.policy.initial_state(len(track))
-            self._taken[lane] = max(0, self._until - (self._pace or 0))
+        lane, stepped = arrival.lane, arrival.stepped
+        if stepped is not None:
+            self._book(lane, stepped, episodes)
             return
+        track = self._tracks[lane]  # the start, or it was lost in mid-step and came back: then that step never happened
+        if (bad := bad_one(arrival.observation)) is not None:
+            raise self._refused("observation", lane, bad, arrival.observation[bad])
+        self.chosen -= len(track)
+        self.dropped += len(track)
+        track.begin(arrival.observation, arrival.action_mask)
+        self._states[lane] = self.policy.initial_state(len(track))
+        self._taken[lane] = max(0, self._until - (self._pace or 0))
+
+    def _book(self, lane: int, stepped: Stepped, episodes: list[Episode]) -> None:
+        """One step of a lane: counted, told to the window, its finished episodes to the list."""
+        self._require_finite(lane, stepped)
+        track = self._tracks[lane]
         self.steps += len(track)
         self._taken[lane] += 1
         episodes += track.book(stepped)
@@ -251,11 +296,7 @@ class Explorer:
         if self.clock.on:
             self.clock.mark("inference")
         for lane, acted in answers:
-            if bad_one(acted.action) is not None:
-                raise NotFinite(
-                    f"the policy chose an action that is nan or infinite after {self.steps:,} steps: what it learned "
-                    f"has diverged; a lower learning_rate or smaller rewards may help"
-                )
+            self._require_action(acted.action)
             self._tracks[lane].acted(acted.action, acted.extras)
             self._states[lane] = acted.state
             self._asked -= 1

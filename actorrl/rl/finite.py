@@ -9,10 +9,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy import ndarray, vdot
 
 from actorrl.rl.nouns import Array
 
-__all__ = ["NotFinite", "bad_one", "refused", "require_figures", "require_state"]
+__all__ = ["NotFinite", "are_finite", "bad_one", "refused", "require_figures", "require_state"]
 
 FIGURES = ("loss", "q", "td", "grad_norm")
 """What a figure's name ends with that is to be finite."""
@@ -26,6 +27,14 @@ def is_finite(values: Array) -> bool:
     """Whether every number of a float array is; in one pass, unless one of them is huge."""
     total = float(np.vdot(values, values))
     return total - total == 0.0 or bool(np.isfinite(values).all())
+
+
+def are_finite(observations: Any, rewards: Any) -> bool:
+    """Whether two float arrays hold finite numbers only; False where it takes a closer look to say."""
+    if type(observations) is not ndarray or observations.dtype.kind != "f":
+        return False
+    total = float(vdot(observations, observations)) + float(vdot(rewards, rewards))
+    return total - total == 0.0
 
 
 def bad_one(given: Any) -> int | None:

@@ -9,7 +9,7 @@ The Explorer cannot tell which of them it has: it asks for each lane that is rea
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -33,12 +33,13 @@ class Inference(Protocol):
         ...
 
 
-class _Question:
-    __slots__ = ("explore", "lane", "mask", "observations", "state", "step")
-
-    def __init__(self, lane: int, observations: Any, state: Any, step: int, explore: bool, mask: Array | None) -> None:
-        self.lane, self.observations, self.state = lane, observations, state
-        self.step, self.explore, self.mask = step, explore, mask
+class _Question(NamedTuple):
+    lane: int
+    observations: Any
+    state: Any
+    step: int
+    explore: bool
+    mask: Array | None
 
 
 class Inline:

@@ -74,6 +74,11 @@ class InlineLanes:
         self._answers: list[Arrival] = []
 
     @property
+    def only(self) -> Environments | None:
+        """The object, where there is only one: a step of it is answered at once."""
+        return self._environments[0] if len(self._environments) == 1 else None
+
+    @property
     def sizes(self) -> Sequence[int]:
         return self._sizes
 

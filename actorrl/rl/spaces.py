@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -92,6 +93,10 @@ class Encoder:
             return np.asarray(int(observation) - int(space.start))
         return np.asarray(gymnasium.spaces.flatten(space, observation), np.float32)
 
+    @functools.cached_property
+    def _is_vector(self) -> bool:
+        return isinstance(self.space, Box) and bool(self.space.shape) and not is_image(self.space)
+
     @property
     def encoded_space(self) -> Box | Discrete:
         """The space of what a call returns."""
@@ -110,8 +115,7 @@ class Encoder:
 
     def batch(self, observations: Any) -> Array:
         """[B, *o] of a sequence of observations."""
-        space = self.space
-        if isinstance(space, Box) and space.shape and not is_image(space):  # at once, which takes a tenth of the time
+        if self._is_vector:  # at once, which takes a tenth of the time
             return np.concatenate(observations, dtype=np.float32, casting="unsafe").reshape(len(observations), -1)
         return np.stack([self(observation) for observation in observations])
 

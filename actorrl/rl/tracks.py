@@ -117,14 +117,15 @@ class VectorTrack:
     def __init__(self, window: Any, lane: int, first: int) -> None:
         self._window, self._lane, self._first = window, lane, first
         self._returns = np.zeros(0)
-        self._lengths = np.zeros(0, np.int64)
+        self._steps = 0
+        self._began: list[int] = []  # steps of the lane before the episode of each environment
         self._action: Any = None
         self._extras: dict[str, Array] = {}
         self.mask: Array | None = None
         """bool [k, n], the legal actions now; None where there are no masks."""
 
     def __len__(self) -> int:
-        return len(self._returns)
+        return len(self._began)
 
     def cut(self) -> None:
         """What comes next is another episode, though this one has not ended."""
@@ -134,7 +135,7 @@ class VectorTrack:
     def begin(self, observation: Array, mask: Array | None) -> None:
         """The lane was reset: at the start, or because it was lost and came back."""
         k = len(observation)
-        self._returns, self._lengths, self.mask = np.zeros(k), np.zeros(k, np.int64), mask
+        self._returns, self._steps, self._began, self.mask = np.zeros(k), 0, [0] * k, mask
         self._window.begin(self._lane, observation, mask)
 
     def acted(self, actions: Array, extras: dict[str, Array]) -> None:
@@ -144,12 +145,13 @@ class VectorTrack:
     def book(self, stepped: Stepped) -> list[Episode]:
         """Take one step of the lane in; the episodes that it ended."""
         self._returns += stepped.reward
-        self._lengths += 1
+        self._steps += 1
         self._window.add(self._lane, self._action, self._extras, stepped)
         self.mask = stepped.action_mask
         episodes: list[Episode] = []
         for i in stepped.final_observation:
             terminated = bool(stepped.terminated[i])
-            episodes.append(Episode(float(self._returns[i]), int(self._lengths[i]), self._first + i, terminated))
-            self._returns[i], self._lengths[i] = 0.0, 0
+            length = self._steps - self._began[i]
+            episodes.append(Episode(float(self._returns[i]), length, self._first + i, terminated))
+            self._returns[i], self._began[i] = 0.0, self._steps
         return episodes

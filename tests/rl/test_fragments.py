@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from actorrl.rl.environments import LocalEnvironments
 from actorrl.rl.explorer import Explorer
 from actorrl.rl.fragments import FragmentWindow, joined, next_values
+from actorrl.rl.lanes import InlineLanes
 from actorrl.rl.nouns import Acted
 
 
@@ -56,6 +57,19 @@ class Recording:
         return Acted(action, state, {"log_prob": -action.astype(np.float32), "drawn": action})
 
     def set_weights(self, weights: Any, version: int) -> None: ...
+
+
+class Remembering(Recording):
+    """What it chooses depends on how often it has acted in the episode: its state is [B, 1]."""
+
+    def initial_state(self, B: int) -> Any:
+        return np.zeros((B, 1))
+
+    def act(self, observations: Any, state: Any, step: int, *, explore: bool, rng: Any, action_mask: Any = None) -> Any:
+        action = (state[:, 0].astype(np.int64) + rng.integers(2, size=len(observations)) + step) % 3
+        if action_mask is not None:
+            action = np.where(action_mask[np.arange(len(action)), action], action, 0)
+        return Acted(action, state + 1, {"log_prob": -action.astype(np.float32), "version": np.full(len(action), step)})
 
 
 class Sink:
@@ -106,6 +120,36 @@ def test_fragments_hold_every_step_in_order_with_the_true_ends(limits, length, c
             assert true_next.tolist() == [episode, step + 1]
     for one, following in itertools.pairwise(fragments):
         np.testing.assert_array_equal(one["observation"][-1], following["observation"][0])
+
+
+class Asked(InlineLanes):
+    """A lane that does not say that its answers come at once, so that the explorer asks and waits as for an actor."""
+
+    only = None
+
+
+@settings(max_examples=30)
+@given(st.lists(st.integers(1, 7), min_size=1, max_size=3), st.integers(1, 6), st.integers(1, 20), st.booleans())
+def test_a_lane_that_answers_at_once_gives_what_one_gives_that_is_asked(limits, length, advanced, masks):
+    both = []
+    for kind in (InlineLanes, Asked):
+        policy, sink, episodes = Remembering(), Sink(), list[Any]()
+        environments = LocalEnvironments([lambda limit=limit: Counter(limit, masks) for limit in limits])
+        steps = 6 * length * len(limits)
+        window = FragmentWindow(length)
+        explorer = Explorer(kind([environments]), policy, sink, seed=0, window=window, limit=steps)
+        while explorer.steps < steps:
+            episodes += explorer.advance(advanced).episodes
+        assert explorer.idle and explorer.dropped == 0
+        both.append((sink.fragments, sorted(episodes)))
+
+    (fragments, episodes), (others, their_episodes) = both
+    assert len(fragments) == len(others) == 6
+    assert episodes == their_episodes
+    for one, other in zip(fragments, others, strict=True):
+        assert one.keys() == other.keys()
+        for name in one:
+            np.testing.assert_array_equal(one[name], other[name])
 
 
 def test_next_values_are_those_of_true_next_observations():
