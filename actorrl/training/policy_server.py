@@ -15,7 +15,9 @@ says of which, so nothing has to be agreed on before.
 
 from __future__ import annotations
 
+import math
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -24,6 +26,7 @@ import numpy as np
 from actorrl.actor import ActorRef, Future, batched, fetch, watch
 from actorrl.actor import wait as await_any
 from actorrl.errors import ActorDied
+from actorrl.rl.inference import rows_of
 from actorrl.rl.nouns import Acted, Array, Policy
 from actorrl.rl.seeding import EXPLORER, generator, seed_after
 from actorrl.training.records import read_rows, row_size, write_rows
@@ -36,6 +39,8 @@ PATIENCE = 0.1
 """Seconds that a client waits for an answer before it lets its explorer's slice end."""
 SHORT = 1024
 """Bytes up to which rows travel as bytes, which cost the runtime least; longer ones as an array."""
+MESSAGE_SECONDS = 2e-4
+"""About what a message there and back costs both ends: so long must a step take for another to be made meanwhile."""
 STATE, EXTRA = "state.", "extra."
 
 
@@ -117,15 +122,18 @@ class PolicyServer:
 
 
 class _Question(NamedTuple):
-    """What a lane asked, until it is answered."""
+    """A message to the server, until it is answered: of one lane, or of several that asked at the same time."""
 
     future: Future[Any]
     request: tuple[Any, ...]
-    rows: int
+    lanes: list[tuple[int, int]]  # the number of each, and its rows
 
 
 class ServedPolicy:
     """An explorer's end of a policy server: a `Policy`, and an `Inference` that it asks lane by lane.
+
+    A lane that takes its time to step is handed its answer alone, so that it asks again while others step. Where steps
+    are over sooner than a message is made, all that have been answered are handed out, and ask in one message.
 
     Args:
         server: the policy server's actor, spawned with `max_restarts`.
@@ -140,7 +148,12 @@ class ServedPolicy:
         self._server: Any = server
         self._policy, self._timeout = policy, timeout
         self._end = watch(server)
-        self._asked: dict[int, _Question] = {}
+        self._asking: list[tuple[int, int, bytes, bytes, int, bool]] = []  # what is in no message yet
+        self._flying: list[_Question] = []
+        self._answered: deque[tuple[int, Acted]] = deque()
+        self._handed = 0  # lanes whose answers the last call of `answers` returned, and when
+        self._since = 0.0
+        self._step_seconds = math.inf  # that a lane takes from an answer to its next question
         self._weights: dict[str, Array] | None = None
         self._crashes = 0
         self._late = 0.0  # when to give up; 0 where answers come
@@ -174,40 +187,63 @@ class ServedPolicy:
     def ask(
         self, lane: int, observations: Any, state: Any, step: int, *, explore: bool, action_mask: Array | None
     ) -> None:
+        if self._handed:
+            taken = (time.perf_counter() - self._since) / self._handed
+            # The shortest of late: that is how long it takes where no other process gets in between.
+            self._step_seconds, self._handed = min(taken, 1.1 * self._step_seconds), 0
         fields = {"observation": np.asarray(observations)}
         if action_mask is not None:
             fields["mask"] = action_mask
         _put_state(fields, state)
         layout, data = write_rows(fields)
-        request = layout, _short(data), step, explore
-        self._asked[lane] = _Question(self._server.act(*request), request, len(observations))
+        self._asking.append((lane, len(observations), layout, data, step, explore))
 
     def answers(self, wait: bool) -> list[tuple[int, Acted]]:
-        lane = self._answered()
-        if lane is None and wait and self._asked:
-            await_any([question.future for question in self._asked.values()], timeout=PATIENCE)
-            lane = self._answered()
-        if lane is None:
+        if self._asking:
+            self._send()
+        self._collect()
+        if not self._answered and wait and self._flying:
+            await_any([question.future for question in self._flying], timeout=PATIENCE)
+            self._collect()
+        if not self._answered:
             self._late = self._late or time.monotonic() + self._timeout
-            if self._asked and time.monotonic() > self._late:
+            if self._flying and time.monotonic() > self._late:
                 raise RuntimeError(
                     f"a policy server has not answered for {self._timeout:g} s; it hangs, or is too slow"
                 )
             return []
         self._late = 0.0
-        question = self._asked.pop(lane)
-        acted = self._answer(question)
-        if acted is None:
-            self._ask_again(lane, question)
-            return []
-        return [(lane, acted)]
+        handed = [self._answered.popleft()]
+        while self._answered and self._step_seconds < MESSAGE_SECONDS:
+            handed.append(self._answered.popleft())
+        self._handed, self._since = len(handed), time.perf_counter()
+        return handed
 
-    def _answered(self) -> int | None:
-        """A lane that has been answered: one, so that it can be stepped and ask again before another is stepped."""
-        for lane, question in self._asked.items():
-            if question.future.done():
-                return lane
-        return None
+    def _send(self) -> None:
+        """One message for all that ask with the same layout."""
+        asking, self._asking = self._asking, []
+        while asking:
+            _, _, layout, _, _, explore = asking[0]
+            alike = [one for one in asking if one[2] == layout and one[5] == explore]
+            asking = [one for one in asking if one[2] != layout or one[5] != explore]
+            request = layout, _short(b"".join([one[3] for one in alike])), max(one[4] for one in alike), explore
+            lanes = [(one[0], one[1]) for one in alike]
+            self._flying.append(_Question(self._server.act(*request), request, lanes))
+
+    def _collect(self) -> None:
+        """Take in what has been answered."""
+        for question in [question for question in self._flying if question.future.done()]:
+            self._flying.remove(question)
+            acted = self._answer(question)
+            if acted is None:
+                self._ask_again(question)
+            elif len(question.lanes) == 1:
+                self._answered.append((question.lanes[0][0], acted))
+            else:
+                start = 0
+                for lane, rows in question.lanes:
+                    self._answered.append((lane, rows_of(acted, start, start + rows)))
+                    start += rows
 
     def _answer(self, question: _Question) -> Acted | None:
         """What was answered; None where the server died of it, or has died and not yet the weights that it had."""
@@ -221,14 +257,14 @@ class ServedPolicy:
             return None
         fields = read_rows(layout, bytearray(data))
         extras = {name[len(EXTRA) :]: values for name, values in fields.items() if name.startswith(EXTRA)}
-        extras["version"] = np.full(question.rows, max(version, 0))
+        extras["version"] = np.full(len(fields["action"]), max(version, 0))
         return Acted(fields["action"], _state(fields), extras)
 
-    def _ask_again(self, lane: int, question: _Question) -> None:
+    def _ask_again(self, question: _Question) -> None:
         """The server is another one than before: give it the weights, and ask it what the other has not answered."""
         self._crashes += 1
         self._server.take.tell(self._weights, self.version, self._crashes)
-        self._asked[lane] = question._replace(future=self._server.act(*question.request))
+        self._flying.append(question._replace(future=self._server.act(*question.request)))
 
 
 def _short(data: bytes) -> Any:

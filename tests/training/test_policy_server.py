@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -224,6 +225,52 @@ def test_a_mistake_of_the_policy_is_raised_where_it_is_asked(inline: None):
     assert served.act(rows(1), (), 0, explore=True).action.tolist() == [1]
 
 
+class Listening(ServedPolicy):
+    """Notes what each message asks for."""
+
+    def _send(self) -> None:
+        before = len(self._flying)
+        super()._send()
+        self.messages = [[lane for lane, _ in question.lanes] for question in self._flying[before:]]
+
+
+def listening(step: float) -> tuple[list[list[int]], list[list[int]]]:
+    """A client of three lanes, of 1, 2 and 3 rows, whose steps take so long; the lanes in each message, and those whose
+    answers it was handed together.
+    """
+    served = Listening(startat(None, PolicyServer, Memory), Memory())
+    states = {lane: served.initial_state(lane + 1) for lane in range(3)}
+    asked, handed, ready = list[list[int]](), list[list[int]](), [0, 1, 2]
+    for _ in range(12):
+        for lane in ready:
+            observations = rows(*range(lane, 2 * lane + 1))
+            served.ask(lane, observations, states[lane], 0, explore=True, action_mask=None)
+        served.messages = []
+        answers = served.answers(True)
+        asked += served.messages
+        ready = [lane for lane, _ in answers]
+        handed.append(ready)
+        for lane, acted in answers:
+            assert acted.action.tolist() == states[lane][0][:, 0].tolist(), "the memory of this lane"
+            assert acted.state[1][:, 0].tolist() == list(range(lane, 2 * lane + 1)), "and the rows that it asked with"
+            states[lane] = acted.state
+            time.sleep(step)
+    return asked, handed
+
+
+def test_lanes_that_step_quickly_ask_together_in_one_message(inline: None):
+    asked, handed = listening(0.0)
+
+    assert asked[-3:] == handed[-3:] and all(sorted(lanes) == [0, 1, 2] for lanes in handed[-3:])
+
+
+def test_a_lane_that_steps_slowly_gets_its_answer_alone_and_asks_before_the_next_is_stepped(inline: None):
+    asked, handed = listening(0.001)
+
+    assert handed == [[0], [1], [2]] * 4
+    assert asked == [[0, 1, 2], *handed[:-1]]
+
+
 # -- explorers -------------------------------------------------------------------------------------
 
 
@@ -278,11 +325,12 @@ class Client:
         for number in range(n):
             for lane in (0, 1):
                 self.policy.ask(lane, rows(number), (), 0, explore=True, action_mask=None)
-            for _ in (0, 1):
-                while not (answers := self.policy.answers(True)):
-                    pass
-                acted = answers[0][1]
-                wrong += acted.action[0] != 2.0 * number or acted.extras["version"][0] != 4
+            answers: list[Any] = []
+            while len(answers) < 2:
+                answers += self.policy.answers(True)
+            assert sorted(lane for lane, _ in answers) == [0, 1]
+            wrong += sum(acted.action[0] != 2.0 * number for _, acted in answers)
+            wrong += sum(acted.extras["version"][0] != 4 for _, acted in answers)
         return wrong
 
 
