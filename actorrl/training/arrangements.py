@@ -94,8 +94,8 @@ class Dataflow:
     policies: int = 1
     """How many policy servers; explorer e asks server e modulo their number."""
     groups: int = 2
-    """Served, in how many groups each explorer has its environments: one is stepped while others wait for actions. Those
-    whose steps take less time than a message ask together."""
+    """Served, in how many groups each explorer has its environments: one is stepped while others wait for actions;
+    those whose steps take less time than a message ask together."""
     trainers: int = 1
     """How many trainers, each with its share of the explorers, that take every step together."""
     device: str = "cpu"
