@@ -108,12 +108,21 @@ class Updates:
         self.push()
 
     def training_state(self, table: bool = True) -> dict[str, Any]:
-        """What else it takes to go on as if nothing had happened: the latest figures, and the table if wanted."""
+        """What else it takes to go on as if nothing had happened: the latest figures, and the table if wanted.
+
+        Of a table that knows what is on the disk already only what is not."""
         owner: Any = self.parts.table
-        kept = owner.state_dict() if table and hasattr(owner, "state_dict") else None
+        give = getattr(owner, "unsaved", getattr(owner, "state_dict", None)) if table else None
+        kept = None if give is None else give()
         learner: Any = self.parts.learner
         more = learner.training_state() if hasattr(learner, "training_state") else None
         return {"figures": dict(self._metrics), "starts": self._starts, "table": kept, "learner": more}
+
+    def saved(self, rows: int | None) -> None:
+        """A checkpoint is on the disk; with the table as it was when so many rows had been added."""
+        owner: Any = self.parts.table
+        if rows is not None and hasattr(owner, "saved"):
+            owner.saved(rows)
 
     def load_training_state(self, state: dict[str, Any], steps: int) -> None:
         """Take back what `training_state` gave after so many steps; what was learned has been loaded before."""

@@ -137,6 +137,11 @@ class Practice:
         updates = self._updates.training_state(table) if self._updates else None
         return {"explorer": self.explorer.state_dict(), "updates": updates}
 
+    def saved(self, rows: int | None) -> None:
+        """A checkpoint is on the disk; with the table as it was when so many rows had been added."""
+        if self._updates is not None:
+            self._updates.saved(rows)
+
     def load_training_state(self, state: dict[str, Any]) -> None:
         """Take back what `training_state` gave; what was learned has been loaded before."""
         self.explorer.load_state_dict(state["explorer"])

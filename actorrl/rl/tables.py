@@ -23,6 +23,9 @@ from actorrl.rl.rate_limiter import RateLimiter
 from actorrl.rl.removers import Oldest, Remover
 from actorrl.rl.samplers import Fifo, Prioritized, Sampler, Uniform
 
+BLOCK = 1 << 25
+"""Bytes of the rows that a checkpoint writes as one file, and once they are all there never again."""
+
 
 def as_rows(items: Any, layout: np.dtype | None = None) -> Array:
     """Rows [m] of a structured array or a dict of arrays [m, ...]; ValueError where fields or shapes do not fit."""
@@ -89,6 +92,7 @@ class ReplayTable:
         self._keys = None if self._ring else np.arange(-capacity, 0)
         self._layout: Any = None  # the dtype of a row
         self._direct = False
+        self._saved = 0  # rows ever added by the checkpoint that is on the disk
 
     def __len__(self) -> int:
         return min(self.inserted, self.capacity)
@@ -223,11 +227,20 @@ class ReplayTable:
             self._allocate(held.dtype)
             self._rows[: len(held)] = held
 
-    def state_dict(self) -> dict[str, Any]:
-        """The rows that are there, by field, what sampler and limiter know, and the generator; as copies."""
-        held = {} if self._layout is None else as_batch(self._rows[: len(self)].copy())
+    def state_dict(self, first: int = 0) -> dict[str, Any]:
+        """The rows that are there, by field, what sampler and limiter know, and the generator; as copies.
+
+        Args:
+            first: leave out the rows before this one, counted from the first ever added; only of a ring.
+        """
+        held: dict[str, Array] = {}
+        first = max(first, self.inserted - len(self)) if self._ring else 0
+        if self._layout is not None:
+            slots = np.arange(first, self.inserted) % self.capacity if self._ring else np.arange(len(self))
+            held = as_batch(self._raw.take(slots).view(self._layout))
         return {
             "rows": held,
+            "first": first if self._ring else None,  # None: they are in the order of their slots
             "inserted": self.inserted,
             "told": self._told,
             "untold": list(self._untold),
@@ -236,6 +249,17 @@ class ReplayTable:
             "limiter": None if self.limiter is None else self.limiter.state_dict(),
             "rng": self._rng.bit_generator.state,
         }
+
+    def unsaved(self) -> dict[str, Any]:
+        """`state_dict` with only those of the rows that are not yet on the disk, where they are written in blocks."""
+        if not self._ring or self._layout is None:
+            return self.state_dict()
+        block = max(1, BLOCK // self._layout.itemsize)
+        return {**self.state_dict(self._saved // block * block), "block": block, "held": len(self)}
+
+    def saved(self, inserted: int) -> None:
+        """A checkpoint from when so many rows had been added is on the disk."""
+        self._saved = inserted
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take back what `state_dict` gave. ValueError where the capacity was another."""
@@ -247,7 +271,9 @@ class ReplayTable:
                     f"{self.capacity}, found {len(rows)}: buffer_size must stay what it was"
                 )
             self._allocate(rows.dtype)
-            self._rows[: len(rows)] = rows
+            last = int(state["inserted"])
+            in_slots = state.get("first") is None  # so were all of older checkpoints
+            self._rows[slice(len(rows)) if in_slots else np.arange(last - len(rows), last) % self.capacity] = rows
         self.inserted, self._told = int(state["inserted"]), int(state["told"])
         self._untold = [np.array(slots) for slots in state["untold"]]
         self._keys = None if state["keys"] is None else np.array(state["keys"])

@@ -2,7 +2,7 @@
 
     on_start          before the first step                          on_end           when the last evaluation is over
     on_episode_end    .episode: return_, length, environment         on_evaluation    .evaluation, .best, .confirmed
-    on_fragment       .made: environment steps, .role: whose         on_checkpoint    .path of checkpoints/latest
+    on_fragment       .made: environment steps, .role: whose         on_checkpoint    .path of what was written
     on_update         .updates: how many, .figures: loss, q, ...
 
 A callback has some of these methods; each gets an `Event`. What it logs becomes columns of metrics.csv and tags in

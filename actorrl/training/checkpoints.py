@@ -27,8 +27,8 @@ from actorrl.training import arrays_file
 from actorrl.training.roles import Snapshot
 
 STATE, PICKLE, ABOUT = "agent.npz", "agent.pkl", "about.json"
-FORMAT = 1
-"""Of what a checkpoint holds; another where it cannot be read any more."""
+FORMAT, IN_BLOCKS = 1, 2
+"""Of what a checkpoint holds; another where it cannot be read any more. The second has the rows of its table apart."""
 
 
 def save(directory: Path, snapshot: Snapshot, **about: Any) -> None:
@@ -47,7 +47,7 @@ def replace(
     try:
         write(fresh)
         sizes = {path.name: path.stat().st_size for path in sorted(fresh.iterdir())}
-        (fresh / ABOUT).write_text(json.dumps({**about, "format": FORMAT, "files": sizes}, indent=2))
+        (fresh / ABOUT).write_text(json.dumps({"format": FORMAT, **about, "files": sizes}, indent=2))
         if durable:
             for path in (*fresh.iterdir(), fresh):
                 _to_disk(path)
@@ -98,10 +98,10 @@ def about(directory: Path) -> dict[str, Any]:
     for name, size in said.get("files", {}).items():
         if sizes[name] != size:
             raise ValueError(f"the checkpoint {directory} is cut short: {name} has {sizes[name]:,} of {size:,} bytes")
-    if said.get("format", FORMAT) != FORMAT:
+    if said.get("format", FORMAT) not in (FORMAT, IN_BLOCKS):
         raise ValueError(
             f"the checkpoint {directory} has the format {said['format']} of another version of actorrl, and this one "
-            f"reads {FORMAT}: go on with that version, or begin a run with what was learned, --from"
+            f"reads {FORMAT} and {IN_BLOCKS}: go on with that version, or begin a run with what was learned, --from"
         )
     return said
 

@@ -96,6 +96,10 @@ class Flow:
         for trainer in self._trainers[:1]:
             trainer.end.tell()
 
+    def kept(self, rows: int | None, seconds: float) -> None:
+        """Tell the trainer of a checkpoint that was written."""
+        self.role.kept.tell(rows, seconds)
+
     def waiting(self) -> list[Future[Any]]:
         """What the Runner may wait for."""
         return [*self._questions, *(one.question for one in self._explorers if one.question is not None)]

@@ -101,6 +101,14 @@ class ReplayServer:
         """Of the table."""
         return self._table.state_dict()
 
+    def unsaved(self) -> dict[str, Any]:
+        """As of the table."""
+        return self._table.unsaved()
+
+    def saved(self, inserted: int) -> None:
+        """As of the table."""
+        self._table.saved(inserted)
+
     def counts(self) -> dict[str, int]:
         """Rows ever added, rows held, and rows sampled where a limiter counts them."""
         limiter = self._table.limiter
@@ -272,7 +280,21 @@ class RemoteTable:
         What is on its way counts as added.
         """
         self._send()
-        return fetch(self._server.state_dict()) if self._agent == 0 or not self._adds else {}
+        return fetch(self._server.state_dict()) if self._tells else {}
+
+    def unsaved(self) -> dict[str, Any]:
+        """`state_dict` with only those of the rows that are not yet on the disk."""
+        self._send()
+        return fetch(self._server.unsaved()) if self._tells else {}
+
+    def saved(self, inserted: int) -> None:
+        """A checkpoint from when so many rows had been added is on the disk."""
+        if self._tells:
+            self._server.saved.tell(inserted)
+
+    @property
+    def _tells(self) -> bool:
+        return self._agent == 0 or not self._adds
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Whoever made the table has loaded it already: what is asked for is the layout of its rows."""

@@ -31,9 +31,10 @@ from actorrl.rl.tracks import Episode
 from actorrl.training.copies import OwnRandomness, copy_of
 
 LEAST_SECONDS, MOST_SECONDS = 1.0, 9.0
-"""Between two checkpoints of a role: at least so many, and where environments are not reset so soon, at most."""
+"""Between two checkpoints of a role: at least so many, and where environments are not reset so soon, at most, the time
+that it takes to make and to write one included."""
 SHARE = 20.0
-"""Nor sooner than after so many times what the one before took to make."""
+"""Nor is one made sooner than after so many times what the one before took, up to these."""
 
 
 class Row(NamedTuple):
@@ -76,6 +77,12 @@ class Saved(NamedTuple):
     def table(self) -> dict[str, Any] | None:
         """The state of the replay table; None where it was not kept."""
         return (self.training["practice"]["updates"] or {}).get("table")
+
+    def with_table(self, table: dict[str, Any]) -> Saved:
+        """The same with another state of the table."""
+        practice = self.training["practice"]
+        practice = {**practice, "updates": {**practice["updates"], "table": table}}
+        return self._replace(training={**self.training, "practice": practice})
 
 
 class Brought(NamedTuple):
@@ -310,6 +317,11 @@ class AgentRole:
             require_state(snapshot.state)
         return Saved(snapshot, training, exact, self._over)
 
+    def kept(self, rows: int | None, seconds: float) -> None:
+        """A checkpoint is on the disk, with the table as it was after so many rows; it took so long to write."""
+        self._timing.written = seconds
+        self._practice.saved(rows)
+
     def _load(self, saved: Saved) -> None:
         practice, training = self._practice, saved.training
         with self._randomness:
@@ -324,24 +336,30 @@ class Timing:
     """When a checkpoint is worth what it costs: `with timing:` around making one."""
 
     def __init__(self) -> None:
-        self._last, self._cost = time.monotonic() - LEAST_SECONDS, 0.0  # the first reset is good at once
+        self._last, self._made = time.monotonic() - LEAST_SECONDS, 0.0  # the first reset is good at once
+        self.written = 0.0
+        """Seconds that the last one took to write."""
 
     @property
     def due(self) -> bool:
         """Whether the next reset of the environments is a good moment."""
-        return time.monotonic() - self._last >= max(LEAST_SECONDS, SHARE * self._cost)
+        return time.monotonic() - self._last >= max(LEAST_SECONDS, min(SHARE * self._cost, MOST_SECONDS), self._cost)
 
     @property
     def overdue(self) -> bool:
         """Whether to wait for that no longer."""
-        return time.monotonic() - self._last >= max(MOST_SECONDS, SHARE * self._cost)
+        return time.monotonic() - self._last >= max(MOST_SECONDS - self._cost, self._cost)
+
+    @property
+    def _cost(self) -> float:
+        return self._made + self.written
 
     def __enter__(self) -> None:
         self._began = time.monotonic()
 
     def __exit__(self, *_: object) -> None:
         self._last = time.monotonic()
-        self._cost = self._last - self._began
+        self._made = self._last - self._began
 
 
 def after(steps: int, every: int) -> int:

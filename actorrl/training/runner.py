@@ -163,6 +163,9 @@ class Runner:
         for one in busy:
             for report in one.reports():
                 self._take(report, one.number)
+        if (kept := self._saver.kept()) is not None:
+            for one in busy:
+                one.kept(*kept)
         self._end_early(busy)
         busy = [one for one in busy if not one.over]
         clock.mark("writing")
@@ -260,8 +263,7 @@ class Runner:
             if self._beside or last:
                 self._selection.submit(snapshot, self._elapsed(), last=last)
         if report.saved is not None and self._saver.take(number, report.saved):
-            path = self._directory.checkpoint("latest")
-            self._callbacks.tell("on_checkpoint", sum(self._steps), path=path)
+            self._callbacks.tell("on_checkpoint", sum(self._steps), path=self._saver.path)
         self._progress.update(sum(self._steps), self._newest, self._stop.left(self._elapsed()))
 
     def _count(self, report: Report, number: int) -> None:

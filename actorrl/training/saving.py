@@ -3,7 +3,8 @@
 role 0 ── Saved ──►┐
 role 1 ── Saved ──►┴ Saver ── all have given theirs ──► latest/agent.npz         what load() and --from read
 Runner ── state ───┘                                    latest/agent-1.npz ...   of more agents
-                                                        latest/training.npz ...  generators, counts, tables
+                                                        latest/training.npz ...  generators, counts
+                                                        latest/rows-0.npz ...    of the replay table
                                                         latest/run.npz           metrics, the choice of the best
 """
 
@@ -11,7 +12,6 @@ from __future__ import annotations
 
 import dataclasses
 import errno
-import shutil
 import time
 import zipfile
 import zlib
@@ -21,15 +21,22 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from actorrl.rl.finite import NotFinite
-from actorrl.training import arrays_file, checkpoints
+from actorrl.training import arrays_file, checkpoints, row_files
 from actorrl.training.roles import Recipe, Saved, Snapshot
 
 __all__ = ["Resumption", "Saver", "read"]
 
 TRAINING, RUN = "training.npz", "run.npz"
-SHARE = 20.0
-"""No checkpoint is written sooner than after so many times what the one before took to write."""
 UNREADABLE = (ValueError, OSError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
+
+
+class Kept(NamedTuple):
+    """What a role is told of a checkpoint: from now on it need not give again what is in it."""
+
+    rows: int | None
+    """So many had been added to the replay table; None where it was not kept."""
+    seconds: float
+    """That writing took."""
 
 
 class Saver:
@@ -50,7 +57,9 @@ class Saver:
         self.repeatable = repeatable and agents == 1
         self._parts: dict[int, Saved] = {}
         self._fresh: set[int] = set()  # those that have given a part since the last checkpoint
-        self._last, self._cost = float("-inf"), 0.0  # when it was written, and how long that took
+        self._kept: Kept | None = None
+        self.path: Path | None = None
+        """Of the checkpoint that this run has written last: `latest`, or what lies beside it."""
         self.written: int | None = None
         """The steps of `latest`, where this run has written it."""
 
@@ -82,14 +91,16 @@ class Saver:
         self._fresh.add(number)
         if not self._whole:
             return False
-        done = all(part.done for part in self._parts.values())
-        if not done and time.monotonic() - self._last < SHARE * self._cost:
-            return False  # a large one, on a slow disk: the next will do
         began = time.monotonic()
         self.write()
-        self._last = time.monotonic()
-        self._cost = self._last - began
+        rows = (self._parts[0].table or {}).get("inserted")
+        self._kept = Kept(None if rows is None else int(rows), time.monotonic() - began)
         return True
+
+    def kept(self) -> Kept | None:
+        """What the roles are to be told of the checkpoint that was written, once."""
+        kept, self._kept = self._kept, None
+        return kept
 
     @property
     def _whole(self) -> bool:
@@ -109,23 +120,27 @@ class Saver:
             "run_steps": steps,
             "exact": [part.exact for part in parts],
             "done": [part.done for part in parts],
+            "format": checkpoints.IN_BLOCKS,
         }
-        state = self._state()
+        state, before = self._state(), self.path
 
         def write(directory: Path) -> None:
             for j, part in enumerate(parts):
                 checkpoints.write_agent(directory, part.snapshot, j)
-                training = {"steps": part.snapshot.steps, **part.training}
+                rest = part.with_table(row_files.write(directory, part.table, before)) if part.table else part
+                training = {"steps": part.snapshot.steps, **rest.training}
                 arrays_file.save(directory / _numbered(TRAINING, j), training)
             arrays_file.save(directory / RUN, state)
 
         self._fresh.clear()
         if self.repeatable and not exact and not all(about["done"]):
-            checkpoints.replace(checkpoints.between(self._directory), write, about, durable=True)
+            between = checkpoints.between(self._directory)
+            checkpoints.replace(between, write, about, durable=True)
+            self.path = between
             return
         checkpoints.replace(self._directory, write, about, keep=True, durable=True)
         checkpoints.tidy(self._directory, all_of_them=False)
-        self.written = about["run_steps"]
+        self.path, self.written = self._directory, about["run_steps"]
 
     def conclude(self) -> bool:
         """The run has come to its end: write the Runner's state once more, after the last snapshot was judged, so that
@@ -139,7 +154,7 @@ class Saver:
         def write(directory: Path) -> None:
             for path in self._directory.iterdir():
                 if path.name not in (RUN, checkpoints.ABOUT):
-                    _link(path, directory / path.name)
+                    row_files.link(path, directory / path.name)
             arrays_file.save(directory / RUN, state)
 
         checkpoints.replace(self._directory, write, checkpoints.about(self._directory), durable=True)
@@ -153,14 +168,6 @@ class Saver:
             self.write()
         if self.repeatable and self.written is not None:
             checkpoints.tidy(self._directory, all_of_them=False)
-
-
-def _link(path: Path, other: Path) -> None:
-    """The same file under another name; a copy where the file system has no links."""
-    try:
-        other.hardlink_to(path)
-    except OSError:
-        shutil.copyfile(path, other)
 
 
 def _numbered(name: str, number: int) -> str:
@@ -230,7 +237,8 @@ def _read(path: Path, about: dict[str, Any], trust: bool) -> Resumption:
         agent = checkpoints.load_pickle(path, trust=trust, number=j) if pickled else None
         state = None if pickled else checkpoints.load_state(path, j)
         snapshot = Snapshot(int(training["steps"]), None, state, j)
-        parts.append(Saved(snapshot, training, bool(about["exact"][j]), bool(about["done"][j])))
+        saved = Saved(snapshot, training, bool(about["exact"][j]), bool(about["done"][j]))
+        parts.append(saved.with_table(row_files.read(path, saved.table)) if saved.table else saved)
         agents.append(agent)
     return Resumption(parts, arrays_file.load(path / RUN), agents)
 

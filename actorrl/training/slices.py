@@ -19,7 +19,7 @@ class Slices:
     def __init__(self, role: Any, number: int) -> None:
         self.role, self.number = role, number
         self.flying: deque[Future[Report]] = deque()
-        self.ending: Future[None] | None = None
+        self.asides: list[Future[None]] = []
         self.done = False
 
     def fill(self) -> None:
@@ -33,9 +33,8 @@ class Slices:
 
     def reports(self) -> list[Report]:
         """What the role has said since. Raises what it raised."""
-        if self.ending is not None and self.ending.done():
-            fetch(self.ending)
-            self.ending = None
+        fetch([aside for aside in self.asides if aside.done()])
+        self.asides = [aside for aside in self.asides if not aside.done()]
         reports = []
         while self.flying and self.flying[0].done():
             reports.append(fetch(self.flying[0]))
@@ -50,4 +49,9 @@ class Slices:
 
     def end(self) -> None:
         """Ask the role to be done soon, with a last snapshot, though it has steps left."""
-        self.ending = self.role.end()
+        self.asides.append(self.role.end())
+
+    def kept(self, rows: int | None, seconds: float) -> None:
+        """Tell the role of a checkpoint that was written."""
+        if not self.done:
+            self.asides.append(self.role.kept(rows, seconds))

@@ -172,6 +172,11 @@ class TrainerRole:
         }
         return Saved(Snapshot(self._steps, copy_of(self._parts.policy), state), training, exact, self._over)
 
+    def kept(self, rows: int | None, seconds: float) -> None:
+        """A checkpoint is on the disk, with the table as it was after so many rows; it took so long to write."""
+        self._timing.written = seconds
+        self._updates.saved(rows)
+
     def _load(self, saved: Saved) -> None:
         training, self._steps = saved.training, saved.snapshot.steps
         updates = dict(training["practice"]["updates"])

@@ -205,7 +205,6 @@ def test_a_full_disk_is_said_and_the_checkpoint_before_stays_whole(monkeypatch, 
 
     monkeypatch.setattr("actorrl.training.roles.LEAST_SECONDS", 0.0)
     monkeypatch.setattr("actorrl.training.roles.SHARE", 0.0)
-    monkeypatch.setattr(saving, "SHARE", 0.0)
     with monkeypatch.context() as patch:
         patch.setattr(saving.arrays_file, "save", filling)
         with pytest.raises(

@@ -18,8 +18,8 @@ import strays
 from small_agents import Corridor, Saved, Tabular
 
 from actorrl import Central, Dataflow, DQNConfig, PPOConfig, QLearningConfig, SACConfig, SharedReplay, resume
-from actorrl.rl import explorer
-from actorrl.training import checkpoints, curve, entry, explorer_role, roles, saving, trainer_role
+from actorrl.rl import explorer, tables
+from actorrl.training import arrays_file, checkpoints, curve, entry, explorer_role, roles, saving, trainer_role
 from actorrl.training.entry import prepare
 from actorrl.training.evaluation import EvaluationPlan
 from actorrl.training.experiment import Experiment
@@ -364,7 +364,6 @@ class Written(saving.Saver):
 
 @pytest.fixture(params=[1, 2], ids=["one-role", "two-roles"])
 def saver(request, monkeypatch):
-    monkeypatch.setattr(saving, "SHARE", 0.0)
     return Written(request.param)
 
 
@@ -434,7 +433,6 @@ def test_a_checkpoint_cut_short_is_never_taken_for_a_whole_one(saver):
 
 
 def test_parts_of_some_roles_are_no_checkpoint(monkeypatch):
-    monkeypatch.setattr(saving, "SHARE", 0.0)
     early, saver = Written(2), Written(2)
     early.part(0, 1)
     early.close()  # Ctrl-C before the other role has given anything
@@ -452,7 +450,7 @@ def test_parts_of_some_roles_are_no_checkpoint(monkeypatch):
 
 @pytest.mark.slow
 def test_a_run_killed_between_the_files_of_two_agents_goes_on_from_the_checkpoint_before(monkeypatch, in_small_slices):
-    for module in (roles, saving):
+    for module in (roles,):
         monkeypatch.setattr(module, "SHARE", 0.0)
     monkeypatch.setattr(roles, "MOST_SECONDS", 0.0)
     saved, save = [], checkpoints.arrays_file.save
@@ -478,31 +476,38 @@ def test_a_run_killed_between_the_files_of_two_agents_goes_on_from_the_checkpoin
 
 def test_a_checkpoint_of_another_format_is_named(saver, monkeypatch):
     saver.at(1)
-    monkeypatch.setattr(checkpoints, "FORMAT", 2)
+    monkeypatch.setattr(checkpoints, "FORMAT", 3)
+    monkeypatch.setattr(checkpoints, "IN_BLOCKS", 4)
 
-    with pytest.raises(ValueError, match="has the format 1 of another version of actorrl, and this one reads 2"):
+    with pytest.raises(ValueError, match="has the format 2 of another version of actorrl, and this one reads 3 and 4"):
         checkpoints.about(Path("checkpoints/latest"))
 
 
 def test_between_two_resets_a_run_that_is_killed_loses_no_more_than_seconds(monkeypatch, in_small_slices):
     monkeypatch.setattr(roles, "MOST_SECONDS", 0.0)
     monkeypatch.setattr(roles, "SHARE", 0.0)
-    monkeypatch.setattr(saving, "SHARE", 0.0)
     monkeypatch.setattr(entry, "STEPS_BETWEEN_RESETS", (1_000, 1_000))
     take = Runner._take
 
     def dying(self, report, number):
         take(self, report, number)
-        if report.steps > 100:
+        if report.steps > 100 and report.saved is not None:
             raise Killed
+
+    told = []
+
+    class Told:
+        def on_checkpoint(self, event):
+            told.append(checkpoints.about(event.path)["steps"])
 
     with monkeypatch.context() as patch, pytest.raises(Killed):
         patch.setattr(Runner, "_take", dying)
-        run_of(DQNConfig(**QUICK), "Short-v0", "broken")
+        run_of(DQNConfig(**QUICK), "Short-v0", "broken", callbacks=(Told(),))
+    assert told[-1] > 100, "the event says where it lies"
     broken = saving.read(Path("broken/checkpoints/latest"), trust=False, said=print)
     assert broken is not None and broken.steps > 100 and not broken.parts[0].exact
 
-    assert resume("broken").metrics["steps"][-1] == 420
+    assert resume("broken", callbacks=(Told(),)).metrics["steps"][-1] == 420
 
 
 @pytest.mark.slow
@@ -536,17 +541,43 @@ def test_a_directory_nobody_ever_saved_in_begins_again(capfd):
     assert "it begins again" in capfd.readouterr().err
 
 
-def test_a_checkpoint_that_takes_long_to_write_is_written_less_often(saver, monkeypatch):
-    saver.at(1)
-    monkeypatch.setattr(saving, "SHARE", float("inf"))
-    saver.at(2)
-    assert found() == 1
-    saver.close()  # whoever breaks a run off has time for the last one
-    assert found() == 2 and saver.written == 2 * saver.roles
+@pytest.mark.parametrize(
+    ("cost", "due", "overdue"), [(0.0, 1.0, 9.0), (0.2, 4.0, 8.8), (2.0, 9.0, 7.0), (30.0, 30.0, 30.0)]
+)
+def test_a_checkpoint_that_takes_long_to_write_is_written_less_often_but_within_ten_seconds(
+    cost, due, overdue, monkeypatch
+):
+    clock = [100.0]
+    monkeypatch.setattr(roles.time, "monotonic", lambda: clock[0])
+    timing = roles.Timing()
+    with timing:
+        clock[0] += cost / 2
+    timing.written = cost / 2
+    for seconds in (0.5, *(near + off for near in (due, overdue) for off in (-0.1, 0.1))):
+        clock[0] = 100.0 + cost / 2 + seconds
+        assert timing.due == (seconds > due) and timing.overdue == (seconds > overdue)
 
-    monkeypatch.setattr(saving, "SHARE", 0.0)
-    saver.at(3)
-    assert found() == 3
+
+@pytest.mark.slow
+@pytest.mark.parametrize("arrangement", [None, SharedReplay(1, 2), Dataflow(2, 1, fragment_length=8)])
+def test_rows_of_a_replay_table_are_written_once_and_come_back_bit_for_bit(
+    arrangement, monkeypatch, in_small_slices, ctrl_c
+):
+    monkeypatch.setattr(roles, "LEAST_SECONDS", 0.0)
+    monkeypatch.setattr(roles, "SHARE", 0.0)
+    where = {"arrangement": arrangement, "engine": "inline" if arrangement else "processes"}
+    whole = run_of(RAINBOW, "Short-v0", "whole", **where)
+    monkeypatch.setattr(tables, "BLOCK", 1_000)  # some twenty rows; there are 150
+    written, save = [], arrays_file.save
+    monkeypatch.setattr(arrays_file, "save", lambda path, state: written.append(path.name) or save(path, state))
+    ctrl_c()
+    with pytest.raises(KeyboardInterrupt):
+        run_of(RAINBOW, "Short-v0", "broken", **where)
+
+    same(whole, resume("broken"))
+    rows = [name for name in written if name.startswith("rows-")]
+    assert max(map(rows.count, rows)) < written.count("training.npz"), "each was written anew with every checkpoint"
+    assert not Path("broken/checkpoints/latest/rows-0.npz").exists(), "its rows have all been overwritten"
 
 
 def test_a_run_broken_off_while_its_last_snapshot_is_judged_goes_on_to_its_end(monkeypatch):
