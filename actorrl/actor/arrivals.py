@@ -19,6 +19,7 @@ from .codec import decode
 from .deaths import End, died
 from .faults import decode_error, unreadable
 from .frames import (
+    ASK,
     BATCH,
     CALL,
     CANCEL,
@@ -197,6 +198,8 @@ class Arrivals:
                 host.put(frame, buffers)
         elif kind == CREATE:
             host.create(frame, buffers, pickle.loads(frame.name))
+        elif kind == ASK:
+            host.ask(frame)
         elif kind == CANCEL:
             host.cancel(frame.actor, frame.sender, frame.call_id)
         elif kind == STOP:

@@ -192,15 +192,17 @@ class Calls:
             return
         self._post.transport.flush()
         self._receiver.drain()
-        if route.stuck(size) and not itself and route.refused != route.started:
+        if route.stuck(size) and not itself and route.refused != route.sent + route.started:
             # The news that one was taken may be on its way; once for each state of the mailbox we wait for it.
             self._await_room(route, size, method, time.monotonic() + ON_ITS_WAY)
-            route.refused = route.started
+            route.refused = route.sent + route.started
         if route.stuck(size):
             raise refusal(route.ref, route.sent - route.started, route.limit, method, itself)
 
     def _await_room(self, route: Route, size: int, method: str, deadline: float | None) -> None:
         me = here.cell
+        if route.sent - route.started < route.limit:  # full of few large ones: it says too seldom what it has taken
+            self._post.ask(route)
         if me is None and self._receiver.lead(lambda: not route.stuck(size), deadline):
             return
         waiter = Waiter()

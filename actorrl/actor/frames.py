@@ -16,11 +16,12 @@ if TYPE_CHECKING:
     from .codec import Encoded
 
 __all__ = [
-    *("BATCH", "BUFFERS", "CALL", "CANCEL", "CREATE", "DEFINES", "ERROR", "FAILURE", "FUNCTION", "GONE", "GROUP"),
-    *("REPLY", "STOP", "WAKE", "Frame", "flags_of", "pack", "pack_batch", "sender_of", "split_batch", "unpack"),
+    *("ASK", "BATCH", "BUFFERS", "CALL", "CANCEL", "CREATE", "DEFINES", "ERROR", "FAILURE", "FUNCTION", "GONE"),
+    *("GROUP", "REPLY", "STOP", "WAKE", "Frame"),
+    *("flags_of", "pack", "pack_batch", "sender_of", "split_batch", "unpack"),
 ]
 
-CALL, CREATE, REPLY, ERROR, CANCEL, STOP, GONE, FAILURE, WAKE, BATCH = range(1, 11)
+CALL, CREATE, REPLY, ERROR, CANCEL, STOP, GONE, FAILURE, WAKE, ASK, BATCH = range(1, 12)
 FUNCTION, DEFINES, BUFFERS, GROUP = 1, 2, 4, 8
 """Flags: the body brings a function; it brings definitions and must be decoded on arrival; buffers follow; the
 message is for several actors, which the name lists."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from .arrays import private
 from .cell import Cell
 from .deaths import End
-from .frames import CALL, DEFINES, FUNCTION, GROUP, Frame
+from .frames import ASK, CALL, DEFINES, FUNCTION, GROUP, Frame
 from .keeping import Keeper
 from .life import Lives
 from .mailbox import Envelope
@@ -62,7 +62,7 @@ class Host:
         self.residents[frame.actor] = resident
         for early, more in self._early.pop(frame.actor, ()):
             if isinstance(early, Frame):
-                self.put(early, more)
+                self.ask(early) if early.kind == ASK else self.put(early, more)
             else:
                 self.put_plain(early, (more,))
         if frame.actor in self._stopped:
@@ -178,6 +178,15 @@ class Host:
         resident.waiter.done()
         if self._place is None:
             self._post.receiver.nudge()
+
+    def ask(self, frame: Frame) -> None:
+        """A sender waits for room: it is told what has been taken, and of each message that will be, up to a mark."""
+        resident = self.residents.get(frame.actor)
+        if resident is not None:
+            resident.asked[frame.sender] = frame.call_id
+            self._post.credit(frame.sender, frame.actor, resident.mailbox.taken(frame.sender))
+        elif frame.actor not in self.ended:
+            self._early.setdefault(frame.actor, []).append((frame, []))
 
     def stop(self, actor: int) -> None:
         """Close the mailbox of an actor; it ends when what is queued has run."""

@@ -206,7 +206,8 @@ class Lives:
     def _credit(self, resident: Resident, sender: int) -> None:
         """Tell a sender, now and then, how many of its messages have been taken. An answer says it by itself."""
         taken = resident.mailbox.taken(sender)
-        if taken - resident.owed.get(sender, 0) >= resident.quantum:
+        often = resident.asked and taken <= resident.asked.get(sender, 0)
+        if often or taken - resident.owed.get(sender, 0) >= resident.quantum:
             resident.owed[sender] = taken
             self._post.credit(sender, resident.actor, taken)
 

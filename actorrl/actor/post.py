@@ -17,7 +17,7 @@ from .arrivals import Arrivals
 from .codec import Encoded, encode
 from .engine import Call
 from .faults import encode_error, error_text
-from .frames import BUFFERS, CALL, DEFINES, ERROR, FAILURE, FUNCTION, GONE, GROUP, REPLY, flags_of, pack
+from .frames import ASK, BUFFERS, CALL, DEFINES, ERROR, FAILURE, FUNCTION, GONE, GROUP, REPLY, flags_of, pack
 from .future import Future
 from .lean import Lean
 from .mailbox import Envelope
@@ -138,6 +138,10 @@ class Post(Arrivals):
             self._on_credit(actor, taken)
         else:
             self.transport.send_plain(sender, (actor, taken, None))
+
+    def ask(self, route: Route) -> None:
+        """Let an actor tell of each message that it takes, up to the last one sent."""
+        self.post(route.process, pack(ASK, route.actor, route.sent, self.number))
 
     def post(self, process: int, frame: bytes, buffers: Sequence[Any] = (), hold: bool = False) -> None:
         """Send a frame to a process, this one included."""

@@ -87,6 +87,7 @@ class Resident:
         self.run: Sequence[Envelope] = ()  # what runs
         self.cancelled: set[tuple[int, int]] = set()
         self.owed: dict[int, int] = {}  # per sender, how much of what was taken it has been told
+        self.asked: dict[int, int] = {}  # per sender that waits for room: it is told of each message up to this one
         self.quantum = quantum(birth.mailbox)
         self.eager = self.quantum == 1  # so few may wait that a sender must know at once
         self.failures = 0

@@ -2,7 +2,8 @@
 
 The bound of a mailbox is kept by its senders. Every message to an actor has a mark, counted from 1;
 the actor's process tells which mark it has taken (beside its answers, and by credits where there are
-none), so whoever sends knows how many wait there without asking. No I/O here.
+none), so whoever sends knows how many wait there without asking, until it has to wait because of a
+few large ones: then it asks to be told of each. No I/O here.
 
     sent     1 2 3 4 5 6 7 8        marks in the order of sending
     started  1 2 3                  told by the actor's process: 4 to 8 wait, five of `limit`
@@ -69,7 +70,7 @@ class Route:
         self.on_full = on_full
         self.sent = 0
         self.started = 0
-        self.refused = -1  # what was started when a sender was last refused
+        self.refused = -1  # what was sent and started, in sum, when a sender was last refused
         self.heavy: deque[tuple[int, int]] = deque()  # mark and bytes of the messages that have many
         self.weight = 0
         self.blocked: list[Waiter] = []  # threads that wait for room

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import time
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -154,6 +156,43 @@ def test_payload_is_bounded_and_a_larger_message_goes_alone(engine: str, gate: G
     assert fetch(futures) == [300_000.0] * 3
     assert fetch(log.everything()) == [1]
     assert fetch(log.sum(np.ones(2_000_000, np.uint8))) == 2_000_000.0
+    stop(log)
+
+
+class Teller:
+    """Tells a log large arrays, and awaits nothing."""
+
+    def tell(self, log: Any, n: int) -> str:
+        for _ in range(n):
+            log.sum.tell(np.zeros(16_000_000, np.uint8))
+        return "told"
+
+
+@only_processes
+def test_tells_of_many_bytes_find_room_again_though_nothing_is_answered(engine: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("actorrl.actor.routes.PAYLOAD", 1_000_000)
+    log = spawn()
+    for number in range(30):  # fewer than an actor takes before it says so by itself
+        log.sum.tell(np.zeros(100_000, np.uint8))
+        log.note.tell(number)
+    assert fetch(log.everything(), timeout=LONG) == list(range(30))
+
+    teller = startat(None, Teller)
+    assert fetch(teller.tell(log, 20), timeout=LONG) == "told"  # 320 MB of the 256 that may wait
+    stop(teller)
+    stop(log)
+
+
+@only_processes
+def test_a_sender_that_was_refused_for_its_bytes_is_let_in_again(engine: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("actorrl.actor.routes.PAYLOAD", 1_000_000)
+    log = spawn(on_full="raise")
+    until, sent = time.monotonic() + LONG, 0
+    while sent < 40 and time.monotonic() < until:
+        with suppress(MailboxFull):
+            log.sum.tell(np.zeros(100_000, np.uint8))
+            sent += 1
+    assert sent == 40
     stop(log)
 
 
