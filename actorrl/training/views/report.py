@@ -167,6 +167,8 @@ def speed(metrics: Mapping[str, Array], parts: int = 40) -> tuple[Array, Array]:
     steps, seconds = metrics["steps"][there], metrics["seconds"][there]
     if len(steps) < 3:
         return steps[:0], seconds[:0]
+    last = np.append(np.diff(seconds) > 0, True)  # of each burst: by then so many had been made
+    steps, seconds = steps[last], seconds[last]
     at = np.linspace(0.0, seconds[-1], min(parts, len(steps)) + 1)
     made = np.interp(at, np.concatenate([[0.0], seconds]), np.concatenate([[0.0], steps]))
     return made[1:].round().astype(int), np.diff(made) / np.maximum(np.diff(at), 1e-9)

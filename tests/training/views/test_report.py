@@ -75,6 +75,12 @@ def test_a_run_that_has_only_just_begun_has_a_report_too(tmp_path):
     assert told["timeline"] is None and told["curve"]["x"] == [] and told["others"] == []
 
 
+def test_the_speed_of_a_short_run_has_no_spikes_where_rows_came_together():
+    seconds = np.repeat([0.5, 1.0, 1.5], 10)
+    _, rate = report.speed({"steps": np.arange(10, 310, 10), "seconds": seconds})
+    assert np.allclose(rate, 200.0)
+
+
 def test_speed_is_told_over_parts_of_the_run_and_not_of_single_rows():
     bursts = {"steps": np.array([10, 20, 30, 40]), "seconds": np.array([1.0, 1.0, 2.0, 2.0])}
     at, rate = report.speed(bursts, parts=2)
