@@ -32,6 +32,7 @@ class WeightsAndBiases:
         options = {"name": event.directory.name, "id": self._id, "resume": "allow", **self._options}
         self._run = wandb.init(project=self._project, config=dict(event.config), **options)
         self._id = self._run.id
+        self._run.define_metric("*", step_metric="steps")  # the axis of every chart, not how often was logged
 
     def on_episode_end(self, event: Event) -> None:
         assert event.episode is not None

@@ -220,6 +220,8 @@ def test_a_class_and_an_instance_that_takes_no_arguments_are_made_again_by_name(
 def test_weights_and_biases_gets_config_figures_episodes_and_the_best_score(monkeypatch):
     logged: list[dict[str, Any]] = []
     session = types.SimpleNamespace(id="r1", summary={}, log=logged.append, finish=lambda: logged.append({"over": 1}))
+    axes: list[Any] = []
+    session.define_metric = lambda name, step_metric: axes.append((name, step_metric))
     begun: list[dict[str, Any]] = []
     wandb = types.ModuleType("wandb")
     wandb.init = lambda **options: (begun.append(options), session)[1]  # type: ignore[attr-defined]
@@ -237,6 +239,7 @@ def test_weights_and_biases_gets_config_figures_episodes_and_the_best_score(monk
         == run.metrics["best_return"][~(run.metrics["best_return"] != run.metrics["best_return"])][-1]
     )
     assert {"over": 1} in logged
+    assert axes == [("*", "steps")] and all("steps" in values for values in logged if "over" not in values)
 
 
 # -- stop ----------------------------------------------------------------------------------------------
