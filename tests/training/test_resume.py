@@ -17,7 +17,20 @@ import pytest
 import strays
 from small_agents import Corridor, Saved, Tabular
 
-from actorrl import Central, Dataflow, DQNConfig, PPOConfig, QLearningConfig, SACConfig, SharedReplay, resume
+from actorrl import (
+    A2CConfig,
+    Central,
+    Dataflow,
+    DQNConfig,
+    ImpalaConfig,
+    PPOConfig,
+    QLearningConfig,
+    ReinforceConfig,
+    SACConfig,
+    SharedReplay,
+    TD3Config,
+    resume,
+)
 from actorrl.rl import explorer, tables
 from actorrl.training import arrays_file, checkpoints, curve, entry, explorer_role, roles, saving, trainer_role
 from actorrl.training.entry import prepare
@@ -111,6 +124,7 @@ def same(one: Any, other: Any) -> None:
 
 RAINBOW = DQNConfig(**QUICK, n_steps=3, prioritized=True, dueling=True)
 SAC = SACConfig(**{**QUICK, "learning_starts": 40}, train_freq=3)
+TD3 = TD3Config(**{**QUICK, "learning_starts": 40}, train_freq=2)
 PPO = PPOConfig(n_steps=8, n_envs=2, batch_size=8, normalize_observation=True, normalize_reward=True)
 
 
@@ -124,7 +138,11 @@ PPO = PPOConfig(n_steps=8, n_envs=2, batch_size=8, normalize_observation=True, n
         pytest.param(DQNConfig(**QUICK), "Short-v0", SharedReplay(1, 1), id="dqn-shared"),
         pytest.param(RAINBOW, "Short-v0", SharedReplay(1, 2, together=True), id="rainbow-shared"),
         pytest.param(SAC, "Swing-v0", None, id="sac"),
+        pytest.param(TD3, "Swing-v0", None, id="td3"),
         pytest.param(PPO, "Short-v0", None, id="ppo"),
+        pytest.param(A2CConfig(n_steps=8, n_envs=2), "Short-v0", None, id="a2c"),
+        pytest.param(ReinforceConfig(n_envs=2), "Short-v0", None, id="reinforce"),
+        pytest.param(ImpalaConfig(n_steps=8, n_envs=2), "Short-v0", None, id="impala"),
         pytest.param(PPO, "Short-v0", Central(2), id="ppo-inline"),
         pytest.param(PPO, "Short-v0", Dataflow(1, 2), id="ppo-dataflow"),
         pytest.param(PPO, "Short-v0", Dataflow(2, 1), id="ppo-two-explorers"),
