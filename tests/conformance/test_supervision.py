@@ -455,6 +455,7 @@ def test_killing_an_actor_at_a_shared_place_starts_its_neighbours_again(engine: 
 def test_killed_at_once_after_its_spawn(engine: str):
     for _ in range(5):
         ref = startat(None, **AT_ONCE)(Life)(3)
+        eventually(lambda: row("Life").pid is not None, what="no process")  # Ray's starts after its spawn
         os.kill(row("Life").pid, signal.SIGKILL)
 
         assert answer(ref, "add", 1) == 4
