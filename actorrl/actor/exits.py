@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import select
 import struct
 import time
 
@@ -30,6 +31,12 @@ class Watch:
 
     def fileno(self) -> int:
         return self._fd
+
+    def wait(self, within: float) -> None:
+        """Return when the process is gone, after `within` seconds at the latest."""
+        poll = select.poll()  # select() refuses what is opened as the thousandth
+        poll.register(self._fd, select.POLLIN)
+        poll.poll(1000 * within)
 
     def code(self) -> int | None:
         """The exit code of a process that is gone, negative for a signal. None where the kernel does not tell."""

@@ -46,6 +46,8 @@ PATIENCE = 5.0
 """Seconds that the thread gets to end."""
 SOON = 0.03
 """Seconds in which the last messages of a dead process arrive."""
+GRACE = 1.0
+"""Seconds that Ray gets to end a process. One that ends otherwise Ray reports to the user as out of memory."""
 _OF_RAY = re.compile(rb"^:(?:job_id|actor_name|task_name):.*\n", re.MULTILINE)
 """What Ray writes into its logs."""
 PRIVATE = ("RAY_", "CUDA_VISIBLE_DEVICES")
@@ -229,7 +231,7 @@ class RayNursery(Supervisor):
                 continue
             assert isinstance(worker, RayWard)
             if data is None:
-                self._bury(worker)
+                self._take_leave(worker)
                 continue
             for message in worker.line.fed(data):  # type: ignore[attr-defined]
                 self._take_one(number, message)
@@ -241,13 +243,21 @@ class RayNursery(Supervisor):
         if worker.watch is not None:
             self._selector.register(worker.watch, selectors.EVENT_READ, partial(self._died, worker))
 
+    def _take_leave(self, worker: RayWard) -> None:
+        """Nothing more comes from it: its process is dead, or ended in good order and Ray is to end it."""
+        if worker.number in self._finished and worker.watch is not None:
+            worker.seat.kill()
+            self._dying.setdefault(worker.number, time.monotonic() + GRACE)  # or as soon as it is seen to be gone
+        else:
+            self._bury(worker)
+
     def _died(self, worker: RayWard) -> None:
         """Its process is gone: a moment later nothing of it will come. Ray says so too, but takes seconds."""
         if worker.number not in self.workers:
             return  # buried a moment ago, by an event of the same round
         self._selector.unregister(worker.watch)  # type: ignore[arg-type]
         worker.kill_group()
-        self._dying[worker.number] = time.monotonic() + SOON
+        self._dying[worker.number] = time.monotonic() + (0.0 if worker.number in self._finished else SOON)
 
     def _next_due(self) -> float:
         return min(super()._next_due(), *self._dying.values(), NEVER)
@@ -327,8 +337,14 @@ class RayNursery(Supervisor):
         worker.close()
 
     def _end_everything(self) -> None:
-        for worker in list(self.workers.values()):
-            self._kill(worker.number, None)
+        left = [worker for worker in self.workers.values() if isinstance(worker, RayWard)]
+        for worker in left:
+            worker.seat.kill()
+        gone = time.monotonic() + GRACE
+        for worker in left:
+            if worker.watch is not None:
+                worker.watch.wait(max(0.0, gone - time.monotonic()))
+            worker.kill_group()
         deadline = time.monotonic() + PATIENCE
         for follower in self._followers:
             follower.join(max(0.0, deadline - time.monotonic()))
