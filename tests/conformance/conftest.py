@@ -8,6 +8,7 @@ import pytest
 from engines import ENGINES, RAY_ALONE
 from gates import Gate
 from shared_system import named, shared, wanted
+from strays import PATIENCE
 
 from actorrl import fetch
 
@@ -20,7 +21,7 @@ def engine(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Tests with systems of their own first, then those that share one, engine by engine, so that each starts once."""
     ours = [place for place, item in enumerate(items) if "conformance" in item.path.parts]
     order = [None, *ENGINES, "inline", "processes", "ray"]
@@ -28,7 +29,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for place, item in zip(ours, by_engine, strict=True):
         items[place] = item
     if RAY_ALONE:
-        items[:] = [item for item in items if wanted(item) == "ray" or named(item) == "ray"]
+        others = [item for item in items if "conformance" in item.path.parts and not runs_on_ray(item)]
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if item not in others]  # with those of tests/on_ray, all of them
+        for item in items:
+            if item.get_closest_marker("timeout") is None:
+                item.add_marker(pytest.mark.timeout(10 * PATIENCE))  # several systems of Ray's start in some of them
+
+
+def runs_on_ray(item: pytest.Item) -> bool:
+    """Whether a test is about the engine that is tested."""
+    return wanted(item) == "ray" or named(item) == "ray"
 
 
 @pytest.fixture(autouse=True)
