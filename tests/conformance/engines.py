@@ -16,6 +16,8 @@ PROCESSES = "ray" if RAY_ALONE else "processes"
 """The engine with processes of its own that is tested."""
 only_processes = pytest.mark.parametrize("engine", [PROCESSES], indirect=True, scope="module")
 only_inline = pytest.mark.parametrize("engine", ["inline"], indirect=True, scope="module")
+beside_inline = pytest.mark.parametrize("engine_name", [PROCESSES])
+"""For a test that starts systems itself, of the engine inline and of this one."""
 
 
 def not_on_ray(why: str) -> pytest.MarkDecorator:

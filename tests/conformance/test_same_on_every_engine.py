@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from engines import beside_inline
 
 from actorrl import System, current, fetch, remote, startat, stop, wait
 
@@ -101,8 +102,9 @@ def results(engine: str) -> list[Any]:
         return [program(seed) for seed in range(5)]
 
 
-def test_random_programs_give_the_same_results_on_every_engine():
-    inline, processes = results("inline"), results("processes")
+@beside_inline
+def test_random_programs_give_the_same_results_on_every_engine(engine_name: str):
+    inline, processes = results("inline"), results(engine_name)
 
     assert len(str(inline)) > 1000
     assert inline == processes

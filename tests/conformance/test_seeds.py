@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from engines import ENGINES
+from engines import ENGINES, beside_inline
 
 from actorrl import System, fetch, startat, stop
 
@@ -71,8 +71,9 @@ def test_another_seed_gives_other_numbers():
     assert not set(births("inline", 5)) & set(births("inline", 6))
 
 
-def test_the_same_numbers_on_every_engine():
-    assert births("inline", 5) == births("processes", 5)
+@beside_inline
+def test_the_same_numbers_on_every_engine(engine_name: str):
+    assert births("inline", 5) == births(engine_name, 5)
 
 
 @pytest.mark.parametrize("engine_name", ENGINES)
@@ -96,8 +97,9 @@ def interleaved(engine: str) -> list[Any]:
         return drawn
 
 
-def test_streams_are_the_actors_own_on_every_engine():
-    assert interleaved("processes") == interleaved("inline")
+@beside_inline
+def test_streams_are_the_actors_own_on_every_engine(engine_name: str):
+    assert interleaved(engine_name) == interleaved("inline")
 
 
 def test_spawning_leaves_the_drivers_own_stream_alone(engine: str):
