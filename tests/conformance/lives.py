@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from gates import Gate
+from strays import PATIENCE
 
 from actorrl import errors, fetch, startat
 
@@ -84,7 +85,7 @@ class Attempts(Life):
 def died(future: Any) -> errors.ActorDied:
     """The ActorDied that the call fails with."""
     with pytest.raises(errors.ActorDied) as caught:
-        fetch(future, timeout=20)
+        fetch(future, timeout=PATIENCE)
     return caught.value
 
 
@@ -92,6 +93,6 @@ def answer(ref: Any, method: str, *args: Any) -> Any:
     """The answer of a call, sent again where it had reached an incarnation that was gone and had not started."""
     while True:
         try:
-            return fetch(getattr(ref, method)(*args), timeout=20)
+            return fetch(getattr(ref, method)(*args), timeout=PATIENCE)
         except errors.ActorDied as error:
             assert error.started is not True

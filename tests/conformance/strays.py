@@ -12,7 +12,7 @@ import psutil
 
 MARK = "ACTORRL_TESTS_MARK"
 POLL = 0.005
-PATIENCE = 10.0 if "ray" not in os.environ.get("ACTORRL_ENGINES", "") else 60.0
+PATIENCE = 20.0 if "ray" not in os.environ.get("ACTORRL_ENGINES", "") else 60.0
 """Seconds for what has no limit of its own. Ray takes some to start a process, on a busy machine many."""
 
 

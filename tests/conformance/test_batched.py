@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from engines import only_inline, only_processes
 from gates import Gate
+from strays import PATIENCE
 
 from actorrl import ActorRef, batched, current, fetch, startat, stop
 
@@ -183,7 +184,7 @@ def test_batched_needs_no_options(server: ActorRef[Server]):
 
 
 def test_a_lone_call_does_not_wait_for_company_beyond_max_wait(server: ActorRef[Server]):
-    assert fetch(server.patient(1), timeout=10) == 1
+    assert fetch(server.patient(1), timeout=PATIENCE) == 1
     assert fetch(server.seen()) == [1]
 
 

@@ -10,7 +10,7 @@ import pytest
 from actors_for_tests import Account, Log, Where
 from engines import only_processes
 from gates import Gate
-from strays import eventually
+from strays import PATIENCE, eventually
 
 from actorrl import ActorRef, as_completed, cancelled, fetch, startat, stop, wait
 
@@ -123,8 +123,8 @@ def test_a_cancelled_call_counts_as_done_for_wait_and_as_completed(log: ActorRef
     a, b = log.note("a"), log.note("b")
     b.cancel()
 
-    assert wait([a, b], timeout=10) == ([b], [a])
-    assert next(iter(as_completed([a, b], timeout=10))) is b
+    assert wait([a, b], timeout=PATIENCE) == ([b], [a])
+    assert next(iter(as_completed([a, b], timeout=PATIENCE))) is b
 
 
 @only_processes
@@ -136,7 +136,7 @@ def test_a_waiting_thread_wakes_when_the_call_is_cancelled(log: ActorRef[Log], g
         gate.entered()
         future.cancel()
 
-        assert isinstance(waiting.exception(timeout=10), CancelledError)
+        assert isinstance(waiting.exception(timeout=PATIENCE), CancelledError)
 
 
 @only_processes

@@ -6,7 +6,8 @@ import threading
 
 import pytest
 from actors_for_tests import Caller
-from strays import eventually
+from engines import only_processes
+from strays import PATIENCE, eventually
 
 from actorrl import cancelled, current, fetch, remote, startat, stop
 
@@ -100,23 +101,23 @@ def test_an_actor_that_tells_itself(engine: str):
     stop(loop)
 
 
-@pytest.mark.parametrize("engine", ["processes"], indirect=True, scope="module")
+@only_processes
 @pytest.mark.parametrize("place", [None, 1])
 def test_questions_and_stop_get_in_between_the_steps_of_a_loop(engine: str, place: int | None):
     loop = startat(place, Loop)
     loop.step.tell()
 
-    eventually(lambda: fetch(loop.count(), timeout=10) > 10)
-    steps = fetch(loop.halt(), timeout=10)
+    eventually(lambda: fetch(loop.count(), timeout=PATIENCE) > 10)
+    steps = fetch(loop.halt(), timeout=PATIENCE)
     assert steps > 10
-    assert fetch(loop.count(), timeout=10) <= steps + 1
+    assert fetch(loop.count(), timeout=PATIENCE) <= steps + 1
     stop(loop)
 
 
-@pytest.mark.parametrize("engine", ["processes"], indirect=True, scope="module")
+@only_processes
 def test_stop_ends_an_endless_loop_of_tells(engine: str):
     loop = startat(None, on_failure="ignore")(Loop)()
     loop.step.tell()
-    eventually(lambda: fetch(loop.count(), timeout=10) > 0)
+    eventually(lambda: fetch(loop.count(), timeout=PATIENCE) > 0)
 
-    stop(loop, timeout=10)
+    stop(loop, timeout=PATIENCE)

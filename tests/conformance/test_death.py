@@ -16,7 +16,7 @@ import pytest
 from actors_for_tests import Account, Caller, Fails, Fragile, Log, Where
 from engines import only_processes
 from gates import Gate
-from strays import eventually
+from strays import PATIENCE, eventually
 
 from actorrl import ActorRef, as_completed, errors, fetch, kill, startat, stop, wait
 
@@ -37,7 +37,7 @@ def died(future: Any, since: float | None = None) -> errors.ActorDied:
     """The ActorDied that `future` fails with, within the limit since then (now, unless said otherwise)."""
     since = time.monotonic() if since is None else since
     with pytest.raises(errors.ActorDied) as caught:
-        fetch(future, timeout=10)
+        fetch(future, timeout=PATIENCE)
     assert time.monotonic() - since < LIMIT
     return caught.value
 
@@ -191,7 +191,7 @@ def test_everyone_who_waits_is_told(where: ActorRef[Where], gate: Gate):
         os.kill(pid, signal.SIGKILL)
         since = time.monotonic()
         for one in waiting:
-            assert isinstance(one.exception(timeout=10), errors.ActorDied)
+            assert isinstance(one.exception(timeout=PATIENCE), errors.ActorDied)
         assert time.monotonic() - since < LIMIT
     eventually(lambda: told == [True], within=LIMIT)
 
@@ -203,7 +203,7 @@ def test_hundreds_of_pending_calls_all_fail(where: ActorRef[Where], gate: Gate):
     os.kill(pid, signal.SIGKILL)
     since = time.monotonic()
 
-    done, pending = wait(futures, num_returns=len(futures), timeout=10)
+    done, pending = wait(futures, num_returns=len(futures), timeout=PATIENCE)
     assert time.monotonic() - since < LIMIT
     assert pending == []
     assert [future.exception().started for future in done] == [True] + [False] * 500
@@ -213,7 +213,7 @@ def test_the_others_live_on(where: ActorRef[Where]):
     other = Account.remote(1)
     died(where.killed())
 
-    assert fetch(other.add(1), timeout=10) == 2
+    assert fetch(other.add(1), timeout=PATIENCE) == 2
     stop(other)
 
 
@@ -225,7 +225,7 @@ def test_an_actor_that_waits_for_the_dead_one_is_told(where: ActorRef[Where], ga
     os.kill(pid, signal.SIGKILL)
 
     assert died(asking).pid == pid
-    assert fetch(caller.ok(), timeout=10) == "ok"
+    assert fetch(caller.ok(), timeout=PATIENCE) == "ok"
     stop(caller)
 
 
@@ -238,7 +238,7 @@ def test_the_callee_of_a_dead_caller_goes_on(engine: str, gate: Gate):
     died(asking)
     gate.open()
 
-    assert fetch(where.pid(), timeout=10) > 0
+    assert fetch(where.pid(), timeout=PATIENCE) > 0
     stop(where)
 
 
@@ -282,7 +282,7 @@ def test_a_stopped_process_is_not_a_dead_one(where: ActorRef[Where]):
     finally:
         os.kill(pid, signal.SIGCONT)
 
-    assert fetch(future, timeout=10) == pid
+    assert fetch(future, timeout=PATIENCE) == pid
 
 
 def test_killed_while_a_large_message_is_under_way(where: ActorRef[Where], gate: Gate):
@@ -301,7 +301,7 @@ def test_killed_at_once_after_its_spawn(engine: str):
         ref = startat(None, on_failure="ignore")(Where)()
         future = ref.pid()
         kill(ref)
-        done, _ = wait([future], timeout=10)
+        done, _ = wait([future], timeout=PATIENCE)
         assert done == [future]
         assert isinstance(future.exception(), errors.ActorDied | None)
 
@@ -316,7 +316,7 @@ def test_kill_at_a_shared_place_ends_its_other_actors_and_that_is_no_orderly_end
 
     def owner_is_told() -> bool:
         try:
-            fetch(elsewhere.pid(), timeout=10)
+            fetch(elsewhere.pid(), timeout=PATIENCE)
         except errors.ActorDied as error:
             told.append(error)
         return bool(told)
@@ -324,7 +324,7 @@ def test_kill_at_a_shared_place_ends_its_other_actors_and_that_is_no_orderly_end
     eventually(owner_is_told)
     assert told[0].name == "beside"
     assert died(beside.pid()).started is False
-    assert fetch(elsewhere.pid(), timeout=10) > 0
+    assert fetch(elsewhere.pid(), timeout=PATIENCE) > 0
     stop(elsewhere)
 
 
@@ -344,7 +344,7 @@ def test_an_exception_in_a_handler_never_ends_the_actor(engine: str):
     with pytest.raises(ValueError):
         fetch(fails.with_value("x"))
 
-    assert fetch(fails.ok(), timeout=10) == "ok"
+    assert fetch(fails.ok(), timeout=PATIENCE) == "ok"
     stop(fails)
 
 
@@ -354,7 +354,7 @@ def test_calls_from_many_threads_all_end_when_the_actor_dies(where: ActorRef[Whe
     def work() -> None:
         while True:
             try:
-                fetch(where.pid(), timeout=10)
+                fetch(where.pid(), timeout=PATIENCE)
             except errors.ActorDied as error:
                 results.append(error)
                 return

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from actors_for_tests import Account, Caller, Fails
+from strays import PATIENCE
 
 from actorrl import ActorRef, errors, fetch, startat, stop
 
@@ -86,7 +87,7 @@ class Raises:
 def raises(engine: str) -> Iterator[ActorRef[Raises]]:
     ref = startat(None, Raises)
     yield ref
-    assert fetch(ref.ok(), timeout=10) == "ok"  # an error never ends the actor
+    assert fetch(ref.ok(), timeout=PATIENCE) == "ok"  # an error never ends the actor
     stop(ref)
 
 
@@ -94,7 +95,7 @@ def raises(engine: str) -> Iterator[ActorRef[Raises]]:
 def fails(engine: str) -> Iterator[ActorRef[Fails]]:
     ref = startat(None, Fails)
     yield ref
-    assert fetch(ref.ok(), timeout=10) == "ok"
+    assert fetch(ref.ok(), timeout=PATIENCE) == "ok"
     stop(ref)
 
 
@@ -119,7 +120,7 @@ STANDARD = [
 @pytest.mark.parametrize("error", STANDARD, ids=lambda error: type(error).__name__)
 def test_an_error_keeps_its_type_args_and_str(fails: ActorRef[Fails], error: Exception):
     future = fails.with_error(error)
-    arrived = future.exception(timeout=10)
+    arrived = future.exception(timeout=PATIENCE)
 
     assert type(arrived) is type(error)
     assert arrived.args == error.args
@@ -140,7 +141,7 @@ def test_an_error_keeps_its_type_args_and_str(fails: ActorRef[Fails], error: Exc
 def test_so_does_an_exception_of_the_users_whatever_its_init(
     raises: ActorRef[Raises], kind: str, expected: Exception, state: dict[str, Any]
 ):
-    error = raises.custom(kind).exception(timeout=10)
+    error = raises.custom(kind).exception(timeout=PATIENCE)
 
     assert type(error) is type(expected)
     assert error.args == expected.args
@@ -161,7 +162,7 @@ def test_str_of_its_cause_is_the_remote_traceback(raises: ActorRef[Raises]):
 
 
 def test_python_prints_both_tracebacks(raises: ActorRef[Raises]):
-    error = raises.outer_function().exception(timeout=10)
+    error = raises.outer_function().exception(timeout=PATIENCE)
     text = "".join(traceback.format_exception(error))
 
     assert "inner_function" in text
@@ -169,14 +170,14 @@ def test_python_prints_both_tracebacks(raises: ActorRef[Raises]):
 
 
 def test_the_causes_of_the_error_are_in_the_remote_traceback(raises: ActorRef[Raises]):
-    error = raises.chained().exception(timeout=10)
+    error = raises.chained().exception(timeout=PATIENCE)
 
     assert str(error) == "on top"
     assert "deep down" in str(error.__cause__)
 
 
 def test_an_exception_class_defined_in_a_function(raises: ActorRef[Raises]):
-    error = raises.local().exception(timeout=10)
+    error = raises.local().exception(timeout=PATIENCE)
 
     assert type(error).__name__ in ("Local", "RemoteError")
     assert "defined in a function" in str(error)
@@ -189,7 +190,7 @@ def test_endless_recursion_is_a_recursion_error(raises: ActorRef[Raises]):
 
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="exception groups are of Python 3.11")
 def test_an_exception_group_keeps_its_members(raises: ActorRef[Raises]):
-    error = raises.group().exception(timeout=10)
+    error = raises.group().exception(timeout=PATIENCE)
 
     assert type(error).__name__ == "ExceptionGroup"
     assert [type(member) for member in error.exceptions] == [ValueError, KeyError]
@@ -197,7 +198,7 @@ def test_an_exception_group_keeps_its_members(raises: ActorRef[Raises]):
 
 def test_an_error_passes_through_the_actor_that_fetched_it(fails: ActorRef[Fails]):
     caller = startat(1, Caller, fails)
-    error = caller.ask("with_value", "from the far end").exception(timeout=10)
+    error = caller.ask("with_value", "from the far end").exception(timeout=PATIENCE)
 
     assert type(error) is ValueError
     assert str(error) == "from the far end"
@@ -206,7 +207,7 @@ def test_an_error_passes_through_the_actor_that_fetched_it(fails: ActorRef[Fails
 
 
 def test_every_future_has_an_error_of_its_own(fails: ActorRef[Fails]):
-    a, b = (future.exception(timeout=10) for future in (fails.with_value("a"), fails.with_value("b")))
+    a, b = (future.exception(timeout=PATIENCE) for future in (fails.with_value("a"), fails.with_value("b")))
 
     assert (str(a), str(b)) == ("a", "b")
     assert a is not b
@@ -221,7 +222,7 @@ def test_the_same_error_can_be_raised_again_and_again(fails: ActorRef[Fails]):
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt("not a real one"), GeneratorExit()], ids=repr)
 def test_even_what_is_no_exception_arrives(fails: ActorRef[Fails], error: BaseException):
-    assert type(fails.with_error(error).exception(timeout=10)) is type(error)
+    assert type(fails.with_error(error).exception(timeout=PATIENCE)) is type(error)
 
 
 def test_an_error_may_be_a_value(fails: ActorRef[Fails]):
@@ -244,7 +245,7 @@ def test_the_tree_of_errors():
 def test_actor_died_travels_with_its_attributes(engine: str):
     account = Account.remote(0)
     stop(account)
-    error = account.add(1).exception(timeout=10)
+    error = account.add(1).exception(timeout=PATIENCE)
     same = pickle.loads(pickle.dumps(error))
 
     assert type(same) is errors.ActorDied

@@ -13,7 +13,7 @@ import pytest
 from actors_for_tests import Caller, Counter, Fails, Fragile, Parent, Where, add
 from engines import ENGINES, only_processes
 from gates import Gate
-from strays import eventually
+from strays import PATIENCE, eventually
 
 from actorrl import System, errors, fetch, remote, startat, stop, wait, watch
 
@@ -132,10 +132,10 @@ def test_stop_ends_the_owner_too(engine: str, logged: Logged):
     child = fetch(parent.spawn(None, Fails, on_failure="stop"))
     child.with_value.tell("takes the parent along")
 
-    assert end.result(timeout=10) is not None
+    assert end.result(timeout=PATIENCE) is not None
     eventually(lambda: "takes the parent along" in logged)
     with pytest.raises(errors.ActorDied):
-        fetch(parent.pid(), timeout=10)
+        fetch(parent.pid(), timeout=PATIENCE)
 
 
 def test_the_owner_is_the_actor_that_spawned_it_not_who_told_it(engine: str):
@@ -158,7 +158,7 @@ def test_whoever_gets_it_from_a_future_has_received_it(engine: str, logged: Logg
     fails = startat(None, Fails)
     with pytest.raises(ValueError):
         fetch(fails.with_value("received by fetch"))
-    assert fails.with_value("received by exception").exception(timeout=10) is not None
+    assert fails.with_value("received by exception").exception(timeout=PATIENCE) is not None
 
     gc.collect()
     assert fetch([fails.ok() for _ in range(20)]) == ["ok"] * 20
@@ -218,7 +218,7 @@ def test_a_failed_constructor_with_a_call_pending_is_received_by_that_call(engin
     gate.open()
 
     for future in futures:
-        error = future.exception(timeout=10)
+        error = future.exception(timeout=PATIENCE)
         assert type(error) is errors.ActorDied
         assert error.started is False
         assert "born broken" in str(error) + str(error.__cause__)
@@ -241,7 +241,7 @@ def test_a_death_with_no_call_pending_is_logged_and_raised_once(engine: str, log
 def test_a_death_that_a_call_received_is_not_raised_again(engine: str):
     other, where = startat(0, Fails), startat(None, Where)
     with pytest.raises(errors.ActorDied):
-        fetch(where.exit(3), timeout=10)
+        fetch(where.exit(3), timeout=PATIENCE)
 
     assert fetch([other.ok() for _ in range(20)]) == ["ok"] * 20
 
@@ -276,7 +276,7 @@ def test_a_timeout_in_fetch_delivers_the_failure_rather_than_time_out(engine: st
 
     until_it_raises(lambda: _fetch_shortly(waiting), ValueError)
     gate.open()
-    fetch(waiting, timeout=10)
+    fetch(waiting, timeout=PATIENCE)
 
 
 def _fetch_shortly(future: Any) -> None:

@@ -11,6 +11,7 @@ import pytest
 from actors_for_tests import Account, Caller, Where
 from engines import only_processes
 from gates import Gate
+from strays import PATIENCE
 
 from actorrl import ActorRef, as_completed, fetch, startat, stop, wait
 
@@ -90,7 +91,7 @@ def test_the_first_in_order_also_when_another_failed_earlier(
 
     late = startat(None, Late)
     futures = [late.fail(gate), account.fail("earlier")]
-    wait(futures, timeout=10)
+    wait(futures, timeout=PATIENCE)
     gate.open()
 
     with pytest.raises(KeyError, match="in order"):
@@ -139,8 +140,8 @@ def test_a_timeout_is_for_all_futures_together(slow: ActorRef[Where], gate: Gate
 
 
 def test_a_timeout_that_is_not_needed(account: ActorRef[Account]):
-    assert fetch(account.add(1), timeout=30) == 1
-    assert fetch([account.add(1)], timeout=30) == [2]
+    assert fetch(account.add(1), timeout=PATIENCE) == 1
+    assert fetch([account.add(1)], timeout=PATIENCE) == [2]
 
 
 def test_wait_gives_two_lists_in_the_given_order(account: ActorRef[Account]):
@@ -188,7 +189,7 @@ def test_unless_time_ran_out(account: ActorRef[Account], slow: ActorRef[Where], 
 
 def test_wait_never_raises_the_error_of_a_future_it_was_given(account: ActorRef[Account]):
     futures = [account.fail("a"), account.add(1), account.fail("b")]
-    done, pending = wait(futures, num_returns=3, timeout=10)
+    done, pending = wait(futures, num_returns=3, timeout=PATIENCE)
 
     assert done == futures
     assert pending == []
@@ -217,7 +218,7 @@ def test_as_completed_gives_every_future_once(account: ActorRef[Account]):
 @only_processes
 def test_as_completed_gives_them_as_they_complete(account: ActorRef[Account], slow: ActorRef[Where], gate: Gate):
     late, early = slow.wait(gate, "late"), account.add(1)
-    completed = as_completed([late, early], timeout=20)
+    completed = as_completed([late, early], timeout=PATIENCE)
 
     assert next(completed) is early
     gate.open()
@@ -236,7 +237,7 @@ def test_as_completed_that_runs_out_of_time_abandons_nothing(slow: ActorRef[Wher
 
 
 def test_as_completed_gives_failed_futures_too(account: ActorRef[Account]):
-    (future,) = as_completed([account.fail("x")], timeout=10)
+    (future,) = as_completed([account.fail("x")], timeout=PATIENCE)
 
     with pytest.raises(ValueError):
         future.result()
@@ -256,7 +257,7 @@ def test_from_many_threads_at_once(account: ActorRef[Account]):
 
     def work() -> None:
         for _ in range(50):
-            got.append(fetch(account.add(1), timeout=30))
+            got.append(fetch(account.add(1), timeout=PATIENCE))
 
     threads = [threading.Thread(target=work) for _ in range(4)]
     for thread in threads:
@@ -275,7 +276,7 @@ def test_one_thread_waits_long_while_another_talks(account: ActorRef[Account], s
     thread.start()
     gate.entered()
 
-    assert fetch([account.add(1) for _ in range(20)], timeout=20)[-1] == 20
+    assert fetch([account.add(1) for _ in range(20)], timeout=PATIENCE)[-1] == 20
     gate.open()
     thread.join(20)
     assert got == ["late"]

@@ -15,7 +15,7 @@ import pytest
 from actors_for_tests import Account, Echo, Where
 from engines import only_processes
 from gates import Gate
-from strays import eventually
+from strays import PATIENCE, eventually
 
 from actorrl import ActorRef, Future, fetch, startat, stop
 
@@ -57,8 +57,8 @@ def test_result_raises_and_exception_returns_the_error(account: ActorRef[Account
 
 def test_the_standard_librarys_wait_and_as_completed_work(account: ActorRef[Account]):
     futures = [account.add(1) for _ in range(5)]
-    done, pending = concurrent.futures.wait(futures, timeout=10)
-    order = list(concurrent.futures.as_completed([account.add(1) for _ in range(3)], timeout=10))
+    done, pending = concurrent.futures.wait(futures, timeout=PATIENCE)
+    order = list(concurrent.futures.as_completed([account.add(1) for _ in range(3)], timeout=PATIENCE))
 
     assert (len(done), len(pending), len(order)) == (5, 0, 3)
 
@@ -137,7 +137,7 @@ def test_callbacks_run_while_nobody_waits(where: ActorRef[Where], gate: Gate):
 
 def test_a_callback_may_call_an_actor(account: ActorRef[Account]):
     got: list[int] = []
-    account.add(1).add_done_callback(lambda done: got.append(fetch(account.add(done.result()), timeout=10)))
+    account.add(1).add_done_callback(lambda done: got.append(fetch(account.add(done.result()), timeout=PATIENCE)))
 
     eventually(lambda: got)
     assert got == [2]
@@ -149,8 +149,8 @@ def test_an_error_in_a_callback_hurts_nobody(account: ActorRef[Account]):
 
     account.add(1).add_done_callback(broken)
 
-    assert fetch(account.add(1), timeout=10) == 2
-    assert fetch(account.add(1), timeout=10) == 3
+    assert fetch(account.add(1), timeout=PATIENCE) == 2
+    assert fetch(account.add(1), timeout=PATIENCE) == 3
 
 
 def test_a_future_may_be_fetched_again(account: ActorRef[Account]):
@@ -163,7 +163,7 @@ def test_a_future_may_be_fetched_again(account: ActorRef[Account]):
 def test_many_threads_and_a_loop_wait_for_one_future(where: ActorRef[Where], gate: Gate):
     future = where.wait(gate, 7)
     got: list[int] = []
-    threads = [threading.Thread(target=lambda: got.append(fetch(future, timeout=20))) for _ in range(4)]
+    threads = [threading.Thread(target=lambda: got.append(fetch(future, timeout=PATIENCE))) for _ in range(4)]
 
     async def loop() -> None:
         got.append(await future)

@@ -12,7 +12,7 @@ import pytest
 from actors_for_tests import Account, Caller, Counter, Log, Parent, Where, add
 from engines import only_processes
 from gates import Gate
-from strays import alive, eventually
+from strays import PATIENCE, alive, eventually
 
 from actorrl import ActorRef, actors, current, errors, fetch, get_actor, kill, startat, stop, watch
 
@@ -27,7 +27,7 @@ def parent(engine: str) -> Iterator[ActorRef[Parent]]:
 def test_stop_ends_the_actor(engine: str):
     account = Account.remote(0)
     stop(account)
-    error = account.add(1).exception(timeout=10)
+    error = account.add(1).exception(timeout=PATIENCE)
 
     assert isinstance(error, errors.ActorDied)
     assert error.started is False
@@ -60,7 +60,7 @@ def test_stop_runs_what_is_queued_and_closes_the_mailbox(engine: str, gate: Gate
     assert fetch(queued) == list(range(20))
     assert (tmp_path / "seen").read_text() == repr([*range(20), "told"])
     with pytest.raises(errors.ActorDied):
-        fetch(log.note("late"), timeout=10)
+        fetch(log.note("late"), timeout=PATIENCE)
 
 
 def test_stop_on_a_dead_actor_does_nothing(engine: str):
@@ -87,7 +87,7 @@ def test_stop_that_runs_out_of_time_kills_and_raises_timeout_error(engine: str, 
     eventually(lambda: not alive(pid))
     for future in (stuck, queued):
         with pytest.raises(errors.ActorDied):
-            fetch(future, timeout=10)
+            fetch(future, timeout=PATIENCE)
 
 
 @pytest.mark.parametrize("place", [None, 1])
@@ -100,10 +100,10 @@ def test_stop_inside_the_actor_itself_returns_at_once(engine: str, place: int | 
     quits = startat(place, Quits)
     end = watch(quits)
 
-    assert fetch(quits.quit(), timeout=10) == "still answered"
-    end.result(timeout=10)
+    assert fetch(quits.quit(), timeout=PATIENCE) == "still answered"
+    end.result(timeout=PATIENCE)
     with pytest.raises(errors.ActorDied):
-        fetch(quits.quit(), timeout=10)
+        fetch(quits.quit(), timeout=PATIENCE)
 
 
 @pytest.mark.parametrize("place", [None, 3])
@@ -116,9 +116,9 @@ def test_what_an_actor_spawned_ends_with_it(engine: str, place: int | None):
     stop(parent)
 
     for end in ends:
-        end.result(timeout=10)
+        end.result(timeout=PATIENCE)
     with pytest.raises(errors.ActorDied):
-        fetch(add(grandchild, 1), timeout=10)
+        fetch(add(grandchild, 1), timeout=PATIENCE)
 
 
 @only_processes
@@ -134,7 +134,7 @@ def test_also_when_it_dies(engine: str, how: str):
         parent.leave.tell()
 
     for end in ends:
-        end.result(timeout=10)
+        end.result(timeout=PATIENCE)
     eventually(lambda: not alive(pid), within=2)
 
 
@@ -170,7 +170,7 @@ def test_kill_ends_it_now_and_again_does_nothing(engine: str):
     kill(account)
 
     with pytest.raises(errors.ActorDied):
-        fetch(account.add(1), timeout=10)
+        fetch(account.add(1), timeout=PATIENCE)
 
 
 @only_processes
@@ -181,10 +181,10 @@ def test_kill_fails_the_calls_that_wait(engine: str, gate: Gate):
     kill(where)
 
     with pytest.raises(errors.ActorDied) as caught:
-        fetch(running, timeout=10)
+        fetch(running, timeout=PATIENCE)
     assert caught.value.started is True
     with pytest.raises(errors.ActorDied) as caught:
-        fetch(queued, timeout=10)
+        fetch(queued, timeout=PATIENCE)
     assert caught.value.started is False
 
 
@@ -195,7 +195,7 @@ def test_watch_completes_with_the_reason_when_the_actor_ends(engine: str, end: A
     assert not watched.done()
     end(account)
 
-    assert watched.result(timeout=10) is not None
+    assert watched.result(timeout=PATIENCE) is not None
 
 
 @only_processes
@@ -204,14 +204,14 @@ def test_the_reason_of_a_death_says_how(engine: str):
     watched = watch(where)
     where.exit.tell(13)
 
-    assert "13" in str(watched.result(timeout=10))
+    assert "13" in str(watched.result(timeout=PATIENCE))
 
 
 def test_watch_of_an_actor_that_has_ended_completes_at_once(engine: str):
     account = Account.remote(0)
     stop(account)
 
-    assert watch(account).result(timeout=10) is not None
+    assert watch(account).result(timeout=PATIENCE) is not None
 
 
 def test_an_actor_may_watch_another(engine: str):
@@ -220,13 +220,13 @@ def test_an_actor_may_watch_another(engine: str):
             self.future = watch(ref)
 
         def reason(self) -> str:
-            return str(fetch(self.future, timeout=10))
+            return str(fetch(self.future, timeout=PATIENCE))
 
     account, watcher = Account.remote(0), startat(1, Watcher)
     fetch(watcher.watch(account))
     stop(account)
 
-    assert fetch(watcher.reason(), timeout=15)
+    assert fetch(watcher.reason(), timeout=PATIENCE)
     stop(watcher)
 
 
@@ -328,6 +328,6 @@ def test_sys_exit_in_a_handler_at_a_shared_place_is_a_death_with_that_code(engin
     where = startat(4, on_failure="ignore")(Where)()
 
     with pytest.raises(errors.ActorDied) as caught:
-        fetch(where.leave(6), timeout=10)
+        fetch(where.leave(6), timeout=PATIENCE)
     assert caught.value.exitcode == 6
     assert caught.value.pid != os.getpid()

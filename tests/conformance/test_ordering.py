@@ -13,7 +13,7 @@ from engines import only_processes
 from gates import Gate
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from strays import eventually
+from strays import PATIENCE, eventually
 
 from actorrl import ActorRef, fetch, startat, stop
 
@@ -166,7 +166,7 @@ def test_what_was_sent_before_a_large_message_comes_before_it(engine: str, gate:
         send(log, "sized tell" if n % 3 else "tell", n, 2_000_000 if n % 5 == 1 else 100)
     gate.open()
 
-    assert fetch(log.everything(), timeout=30) == list(range(30))
+    assert fetch(log.everything(), timeout=PATIENCE) == list(range(30))
     stop(log)
 
 

@@ -11,6 +11,7 @@ import pytest
 from actors_for_tests import Account, Caller, Counter, Echo, Parent, Where, add
 from engines import not_on_ray, only_inline, only_processes
 from gates import Gate
+from strays import PATIENCE
 
 from actorrl import errors, fetch, startat, stop
 
@@ -124,7 +125,7 @@ def test_a_place_is_one_failure_domain(engine: str, gate: Gate):
 
     for future in (dying, waiting):
         with pytest.raises(errors.ActorDied) as caught:
-            fetch(future, timeout=10)
+            fetch(future, timeout=PATIENCE)
         assert caught.value.exitcode == 3
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from actors_for_tests import Account, Counter, Log, Where, add
 from gates import Gate
+from strays import PATIENCE
 
 from actorrl import ActorRef, actors, batched, errors, fetch, get_actor, kill, share, startat, stop, wait, watch
 
@@ -103,7 +104,7 @@ def test_a_death_fails_its_calls_and_says_what_ran(engine: str):
     ended = watch(where)
 
     with pytest.raises(errors.ActorDied) as caught:
-        fetch(where.exit(3), timeout=10)
+        fetch(where.exit(3), timeout=PATIENCE)
 
     assert (caught.value.pid, caught.value.call, caught.value.started) == (pid, "exit", True)
     assert isinstance(fetch(ended), errors.ActorDied)
@@ -125,7 +126,7 @@ def test_wait_has_those_that_are_done(engine: str, gate: Gate):
     slow, quick = startat(0, Where), startat(0, Where)
 
     blocked = slow.wait(gate)
-    done, pending = wait([blocked, quick.pid()], timeout=20)
+    done, pending = wait([blocked, quick.pid()], timeout=PATIENCE)
 
     assert (len(done), pending) == (1, [blocked])
     gate.open()

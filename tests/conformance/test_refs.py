@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from actors_for_tests import Account, Caller, Counter, Echo, Log, add, read
-from strays import eventually
+from strays import PATIENCE, eventually
 
 from actorrl import ActorRef, errors, fetch, get_actor, startat, stop
 
@@ -223,7 +223,7 @@ def test_calls_on_a_stopped_actor_fail_through_the_future(account: ActorRef[Acco
     future = other.add(1)
 
     with pytest.raises(errors.ActorDied) as caught:
-        fetch(future, timeout=10)
+        fetch(future, timeout=PATIENCE)
     assert caught.value.started is False
 
 

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 from actors_for_tests import Caller, Echo
-from engines import only_processes
+from engines import beside_inline, only_processes
 from gates import Gate
 from lives import Attempts, Life, Saved, answer, died
-from strays import eventually
+from strays import PATIENCE, eventually
 
 from actorrl import System, actors, errors, fetch, get_actor, group, kill, share, startat, stop, wait, watch
 
@@ -46,7 +46,7 @@ def test_a_ref_stays_valid_and_the_state_begins_anew(life: Any):
     error = died(life.leave(3))
 
     assert (error.exitcode, error.started, error.call) == (3, True, "leave")
-    assert fetch(life.add(1), timeout=20) == 11
+    assert fetch(life.add(1), timeout=PATIENCE) == 11
 
 
 @only_processes
@@ -55,7 +55,7 @@ def test_however_it_dies(life: Any, way: str):
     pid = fetch(life.pid())
     died(getattr(life, way)())
 
-    assert fetch(life.pid(), timeout=20) != pid
+    assert fetch(life.pid(), timeout=PATIENCE) != pid
 
 
 @only_processes
@@ -66,14 +66,14 @@ def test_calls_already_sent_fail_and_say_whether_they_had_started(life: Any, gat
 
     assert died(running).started is True
     assert [died(future).started for future in queued] == [False] * 3
-    assert fetch(life.add(1), timeout=20) == 11
+    assert fetch(life.add(1), timeout=PATIENCE) == 11
 
 
 def test_what_a_dead_incarnation_had_queued_does_not_run_again(life: Any):
     life.add.tell(5)
     died(life.leave())
 
-    assert fetch(life.add(0), timeout=20) == 10
+    assert fetch(life.add(0), timeout=PATIENCE) == 10
 
 
 def test_a_failing_handler_is_no_death(life: Any):
@@ -87,7 +87,7 @@ def test_a_failing_handler_is_no_death(life: Any):
 def test_it_is_told_how_often_it_was_started_again(life: Any):
     for _ in range(2):
         died(life.leave())
-        fetch(life.add(1), timeout=20)
+        fetch(life.add(1), timeout=PATIENCE)
 
     assert row("Life").restarts == 2
 
@@ -95,7 +95,7 @@ def test_it_is_told_how_often_it_was_started_again(life: Any):
 def test_a_restart_is_logged(life: Any, caplog: pytest.LogCaptureFixture):
     with caplog.at_level(logging.WARNING, logger="actorrl"):
         died(life.leave(3))
-        fetch(life.add(1), timeout=20)
+        fetch(life.add(1), timeout=PATIENCE)
         eventually(lambda: "it starts again" in caplog.text)
 
     assert "Life" in caplog.text
@@ -107,7 +107,7 @@ def test_the_name_stays(place: int | None):
     died(ref.leave())
 
     assert get_actor("phoenix") == ref
-    assert fetch(get_actor("phoenix").add(1), timeout=20) == 1
+    assert fetch(get_actor("phoenix").add(1), timeout=PATIENCE) == 1
     with pytest.raises(ValueError, match="taken"):
         startat(place, name="phoenix")(Life)()
     stop(ref)
@@ -120,7 +120,7 @@ def test_refs_that_others_hold_lead_to_the_new_incarnation(life: Any):
 
     assert answer(old, "ask", "add", 2) == 12, "it may not have heard yet when it calls"
     new = startat(None, Caller, fetch(echo.same(life)))
-    assert fetch(new.ask("add", 3), timeout=20) == 15
+    assert fetch(new.ask("add", 3), timeout=PATIENCE) == 15
     stop(old)
     stop(new)
     stop(echo)
@@ -130,11 +130,11 @@ def test_watch_completes_when_it_ends_for_good(place: int | None):
     ref = startat(place, max_restarts=1, backoff=0.0)(Life)()
     watched = watch(ref)
     died(ref.leave(1))
-    fetch(ref.add(1), timeout=20)
+    fetch(ref.add(1), timeout=PATIENCE)
     assert not watched.done()
     died(ref.leave(2))
 
-    assert isinstance(watched.result(timeout=20), errors.ActorDied)
+    assert isinstance(watched.result(timeout=PATIENCE), errors.ActorDied)
 
 
 def test_a_loop_of_deaths_ends_with_the_first(place: int | None):
@@ -150,7 +150,7 @@ def test_a_loop_of_deaths_ends_with_the_first(place: int | None):
 
 def test_a_constructor_that_fails_again_and_again_ends_with_its_first_error(place: int | None, tmp_path: Any):
     ref = startat(place, max_restarts=2, backoff=0.0, on_failure="ignore")(Attempts)(str(tmp_path), tuple(range(9)))
-    reason = watch(ref).result(timeout=20)
+    reason = watch(ref).result(timeout=PATIENCE)
 
     assert "attempt 0" in str(reason.__cause__)
     assert len(os.listdir(tmp_path)) == 3
@@ -160,10 +160,10 @@ def test_a_constructor_that_fails_now_and_then(place: int | None, tmp_path: Any)
     ref = startat(place, **AT_ONCE)(Attempts)(str(tmp_path), (0, 2, 3))
     for restarts in (1, 4):
         eventually(lambda restarts=restarts: row("Attempts").restarts == restarts)
-        assert fetch(ref.add(1), timeout=20) == 1
+        assert fetch(ref.add(1), timeout=PATIENCE) == 1
         died(ref.leave())
 
-    assert fetch(ref.add(1), timeout=20) == 1
+    assert fetch(ref.add(1), timeout=PATIENCE) == 1
     stop(ref)
 
 
@@ -171,7 +171,7 @@ def test_deaths_out_of_the_window_do_not_count(place: int | None):
     ref = startat(place, max_restarts=1, restart_window=0.001, backoff=0.0)(Life)()
     for _ in range(3):
         died(ref.leave())
-        assert fetch(ref.add(1), timeout=20) == 1
+        assert fetch(ref.add(1), timeout=PATIENCE) == 1
         since = time.monotonic()
         eventually(lambda since=since: time.monotonic() > since + 0.002)
     stop(ref)
@@ -197,8 +197,8 @@ def test_a_restarted_owner_starts_without_children(life: Any):
     gone = [watch(child), watch(sibling)]
     died(life.leave())
 
-    assert wait(gone, num_returns=2, timeout=20)[1] == []
-    assert fetch(life.add(1), timeout=20) == 11
+    assert wait(gone, num_returns=2, timeout=PATIENCE)[1] == []
+    assert fetch(life.add(1), timeout=PATIENCE) == 11
     assert died(child.add(1)).started is False
     again = fetch(life.spawn(None, Life))
     assert fetch(life.ask(again, "add", 2)) == 2
@@ -209,7 +209,7 @@ def test_a_child_is_started_again_by_the_actor_that_owns_it(life: Any):
     assert fetch(life.ask(child, "add", 1)) == 6
     died(child.leave())
 
-    assert fetch(child.add(2), timeout=20) == 7
+    assert fetch(child.add(2), timeout=PATIENCE) == 7
     assert fetch(life.ask(child, "add", 1)) == 8
 
 
@@ -219,10 +219,10 @@ def test_checkpoints_come_back(place: int | None):
     assert fetch(ref.times_asked()) == 1, "asked after three of five"
     died(ref.leave())
 
-    assert fetch(ref.add(0), timeout=20) == 5, "the sixth message was the question"
+    assert fetch(ref.add(0), timeout=PATIENCE) == 5, "the sixth message was the question"
     fetch([ref.add(10) for _ in range(2)])
     died(ref.leave())
-    assert fetch(ref.add(0), timeout=20) == 25
+    assert fetch(ref.add(0), timeout=PATIENCE) == 25
     stop(ref)
 
 
@@ -234,7 +234,7 @@ def test_what_was_answered_is_kept_with_a_checkpoint_of_every_message(place: int
     os.kill(pid, signal.SIGKILL)
     eventually(lambda: row("Saved").restarts == 1)
 
-    assert fetch(ref.add(0), timeout=20) == 4
+    assert fetch(ref.add(0), timeout=PATIENCE) == 4
     stop(ref)
 
 
@@ -266,8 +266,8 @@ def test_arrays_in_constructors_and_checkpoints(place: int | None):
     died(plain.leave())
     died(saved.leave())
 
-    assert fetch(plain.scale(3.0), timeout=20) == 300_000.0, "the constructor's array as it was at the spawn"
-    assert fetch(saved.scale(3.0), timeout=20) == 600_000.0
+    assert fetch(plain.scale(3.0), timeout=PATIENCE) == 300_000.0, "the constructor's array as it was at the spawn"
+    assert fetch(saved.scale(3.0), timeout=PATIENCE) == 600_000.0
     stop(plain)
     stop(saved)
 
@@ -277,10 +277,10 @@ def test_shares_in_constructors_and_checkpoints(place: int | None):
     ref = startat(place, checkpoint=1, **AT_ONCE)(Shared)(shared)
     del shared
     for _ in range(2):
-        assert fetch(ref.total(), timeout=20) == 100_000.0
+        assert fetch(ref.total(), timeout=PATIENCE) == 100_000.0
         died(ref.leave())
 
-    assert fetch(ref.total(), timeout=20) == 100_000.0
+    assert fetch(ref.total(), timeout=PATIENCE) == 100_000.0
     stop(ref)
 
 
@@ -371,7 +371,7 @@ def test_order_cancellation_and_bound_hold_over_a_restart(place: int | None):
         futures.append(ref.note(n) if n % 2 else ref.note_list([n]))
         if n == 2:
             assert futures.pop().cancel()
-    fetch(futures, timeout=20)
+    fetch(futures, timeout=PATIENCE)
 
     assert fetch(ref.everything()) == [n for n in range(20) if n != 2]
     stop(ref)
@@ -402,7 +402,7 @@ def test_another_process_meets_it_first_while_it_waits(place: int | None):
     died(ref.leave())
     caller = startat(None, Caller, ref)
 
-    assert fetch(caller.ask("add", 1), timeout=20) == 2
+    assert fetch(caller.ask("add", 1), timeout=PATIENCE) == 2
     stop(caller)
     stop(ref)
 
@@ -413,8 +413,8 @@ def test_a_group_call_while_one_of_them_waits(engine: str):
     fetch(group(refs).add(0))
     died(refs[1].leave())
 
-    assert fetch(group(refs).add(10), timeout=20) == [10, 11, 12]
-    assert fetch(group(refs).add(10), timeout=20) == [20, 21, 22]
+    assert fetch(group(refs).add(10), timeout=PATIENCE) == [10, 11, 12]
+    assert fetch(group(refs).add(10), timeout=PATIENCE) == [20, 21, 22]
     for ref in refs:
         stop(ref)
 
@@ -446,7 +446,7 @@ def test_killing_an_actor_at_a_shared_place_starts_its_neighbours_again(engine: 
     kill(target)
     eventually(lambda: row("Saved").restarts == 1)
 
-    assert fetch(beside.add(1), timeout=20) == 6
+    assert fetch(beside.add(1), timeout=PATIENCE) == 6
     assert died(target.add(1)).started is False
     stop(beside)
 
@@ -486,7 +486,7 @@ def test_callers_on_many_threads_go_on_through_restarts(engine: str):
 
 def fetch_any(ref: Any) -> None:
     try:
-        fetch(ref.add(1), timeout=20)
+        fetch(ref.add(1), timeout=PATIENCE)
     except errors.ActorDied:
         pass
 
@@ -497,14 +497,15 @@ def draws(engine: str) -> list[float]:
         ref = startat(None, **AT_ONCE)(Life)()
         drawn = []
         for _ in range(3):
-            drawn.append(fetch(ref.draw(), timeout=20))
+            drawn.append(fetch(ref.draw(), timeout=PATIENCE))
             drawn.append(fetch(fetch(ref.spawn(None, Life)).draw()))
             died(ref.leave())
         return drawn
 
 
-def test_each_incarnation_draws_numbers_of_its_own_the_same_on_every_engine():
-    inline, processes = draws("inline"), draws("processes")
+@beside_inline
+def test_each_incarnation_draws_numbers_of_its_own_the_same_on_every_engine(engine_name: str):
+    inline, processes = draws("inline"), draws(engine_name)
 
     assert inline == processes
     assert len(set(inline)) == 6

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from actors_for_tests import Account, Counter, Log, add
 from engines import ENGINES
+from strays import PATIENCE
 
 import actorrl
 from actorrl import System, errors, fetch, init, shutdown, startat, stop
@@ -53,14 +54,14 @@ def test_a_ref_of_an_earlier_system_is_refused_or_fails(engine_name: str):
     Account.remote(7)
 
     with pytest.raises((RuntimeError, errors.ActorError)):
-        fetch(old.add(1), timeout=10)
+        fetch(old.add(1), timeout=PATIENCE)
 
 
 def test_no_future_hangs_after_shutdown(engine_name: str):
     with System(engine=engine_name):
         futures = [Account.remote(i).add(1) for i in range(3)]
     for future in futures:
-        future.exception(timeout=10)
+        future.exception(timeout=PATIENCE)
         assert future.done()
 
 

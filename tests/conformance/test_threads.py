@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from actors_for_tests import Account, Counter, add
+from strays import PATIENCE
 
 from actorrl import actors, as_completed, fetch, get_actor, kill, startat, stop, wait, watch
 
@@ -41,11 +42,11 @@ def test_spawning_calling_finding_watching_and_stopping(engine: str, place: int 
         assert get_actor(name) == ref
         watched = watch(ref)
         total = fetch(add(ref, 10))
-        done, _ = wait([add(ref, 1), add(ref, 1)], num_returns=2, timeout=30)
-        assert len(list(as_completed(done, timeout=30))) == 2
+        done, _ = wait([add(ref, 1), add(ref, 1)], num_returns=2, timeout=PATIENCE)
+        assert len(list(as_completed(done, timeout=PATIENCE))) == 2
         assert len(actors()) >= 1
         stop(ref)
-        assert watched.result(timeout=30) is not None
+        assert watched.result(timeout=PATIENCE) is not None
         return total
 
     assert in_threads(5, life) == [10, 11, 12, 13, 14]
@@ -72,7 +73,7 @@ def test_killing_while_others_call(engine: str):
             kill(account)
             return "killed"
         while True:
-            error = account.add(1).exception(timeout=30)
+            error = account.add(1).exception(timeout=PATIENCE)
             if error is not None:
                 return type(error).__name__
 

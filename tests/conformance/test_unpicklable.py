@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from actors_for_tests import Account, Counter, Echo, add, read
+from strays import PATIENCE
 
 from actorrl import ActorRef, errors, fetch, remote, startat, stop
 
@@ -69,7 +70,7 @@ def takes(odd: Odd, number: int, thing: Any = None) -> str:
 def odd(engine: str) -> Iterator[ActorRef[Odd]]:
     ref = startat(None, Odd)
     yield ref
-    assert fetch(ref.ok(), timeout=10) == "ok"
+    assert fetch(ref.ok(), timeout=PATIENCE) == "ok"
     stop(ref)
 
 
@@ -127,7 +128,7 @@ def test_a_result_fails_that_call_only(odd: ActorRef[Odd], method: str):
     before, failing, after = odd.ok(), getattr(odd, method)(), odd.ok()
 
     assert fetch(before) == "ok"
-    assert failing.exception(timeout=10) is not None
+    assert failing.exception(timeout=PATIENCE) is not None
     assert method in str(failing.exception()) or "pickle" in str(failing.exception())
     assert fetch(after) == "ok"
 
@@ -135,14 +136,14 @@ def test_a_result_fails_that_call_only(odd: ActorRef[Odd], method: str):
 def test_a_result_that_explodes_when_unpickled_fails_that_call_only(odd: ActorRef[Odd]):
     before, failing, after = odd.ok(), odd.mine(), odd.ok()
 
-    assert "stepped on a mine" in repr(failing.exception(timeout=10)) + str(failing.exception().__cause__)
+    assert "stepped on a mine" in repr(failing.exception(timeout=PATIENCE)) + str(failing.exception().__cause__)
     assert fetch([before, after]) == ["ok", "ok"]
 
 
 def test_an_argument_that_explodes_when_unpickled_fails_that_call_only(odd: ActorRef[Odd]):
     before, failing, after = odd.ok(), odd.takes(Mine()), odd.ok()
 
-    assert "stepped on a mine" in repr(failing.exception(timeout=10)) + str(failing.exception().__cause__)
+    assert "stepped on a mine" in repr(failing.exception(timeout=PATIENCE)) + str(failing.exception().__cause__)
     assert fetch([before, after]) == ["ok", "ok"]
 
 
@@ -150,7 +151,7 @@ def test_an_argument_that_explodes_when_unpickled_fails_that_call_only(odd: Acto
 def test_an_error_that_cannot_travel_arrives_as_a_remote_error_with_its_text(
     odd: ActorRef[Odd], method: str, text: str
 ):
-    error = getattr(odd, method)().exception(timeout=10)
+    error = getattr(odd, method)().exception(timeout=PATIENCE)
 
     assert type(error) is errors.RemoteError
     assert text in str(error)
