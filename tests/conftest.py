@@ -25,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).parent / "conformance"))
 import strays
 from shared_system import named, shared, wanted
 
+ON_RAY = "ray" in os.environ.get("ACTORRL_ENGINES", "")
 # A short name: the path of a unix socket has about 100 characters.
 TEMPORARY = tempfile.mkdtemp(prefix="t-")
 os.environ["TMPDIR"] = tempfile.tempdir = TEMPORARY
@@ -47,11 +48,16 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where two processes run the tests, one takes those of the runtime: many small waits, and systems they share."""
+    """Where two processes run the tests, one takes those of the runtime: many small waits, and systems they share.
+
+    On Ray a test may take longer: several systems of Ray's start in some, or many actors.
+    """
     for item in items:
         folder = item.path.relative_to(Path(__file__).parent).parts[0]
         runtime = folder in ("actor", "conformance")
         item.add_marker(pytest.mark.xdist_group("runtime" if runtime else f"{folder}/{item.path.name}"))
+        if ON_RAY and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(10 * strays.PATIENCE))
 
 
 @pytest.hookimpl(trylast=True)

@@ -8,7 +8,6 @@ import pytest
 from engines import ENGINES, RAY_ALONE
 from gates import Gate
 from shared_system import named, shared, wanted
-from strays import PATIENCE
 
 from actorrl import fetch
 
@@ -32,9 +31,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         others = [item for item in items if "conformance" in item.path.parts and not runs_on_ray(item)]
         config.hook.pytest_deselected(items=others)
         items[:] = [item for item in items if item not in others]  # with those of tests/on_ray, all of them
-        for item in items:
-            if item.get_closest_marker("timeout") is None:
-                item.add_marker(pytest.mark.timeout(10 * PATIENCE))  # several systems of Ray's start in some of them
 
 
 def runs_on_ray(item: pytest.Item) -> bool:
