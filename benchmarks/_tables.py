@@ -16,6 +16,7 @@ import _contest
 import _report
 import gates as _gates
 import shared_replay_lunarlander as _shared
+import training as _training
 
 HERE = Path(__file__).parent
 PAGES = [HERE.parent / "README.md", HERE / "README.md"]
@@ -132,12 +133,19 @@ def shared() -> str | None:
     return "\n\n".join(parts)
 
 
+def returns() -> str | None:
+    """What PPO learns beside others' at equal hyperparameters and steps."""
+    if not _training.RETURNS.exists():
+        return None
+    return _training.returns_table(json.loads(_training.RETURNS.read_text()))
+
+
 def main() -> None:
     for page in PAGES:
 
         def fill(match: re.Match[str]) -> str:
             head, name, end = match.groups()
-            made = {"goals": goals, "price": price, "gates": gates, "shared_replay": shared}
+            made = {"goals": goals, "price": price, "gates": gates, "shared_replay": shared, "returns": returns}
             text = made[name]() if name in made else whole(name) if name in WHOLE else contest(name)
             return f"{head}\n{text}\n\n{end}" if text else match[0]
 

@@ -275,6 +275,7 @@ RETURN_SETTINGS: dict[str, dict[str, Any]] = {
     "moon": SETTINGS | {"gamma": 0.995, "gae_lambda": 0.97, "ent_coef": 0.01, "n_epochs": 8},
 }
 SEEDS, EPISODES = 5, 50
+RETURNS = Path(__file__).parent / "results" / "training_returns.json"
 
 
 def learned(key: str, who: str, seed: int) -> float:
@@ -315,7 +316,7 @@ def compare_returns(keys: list[str]) -> None:
     import torch
 
     torch.set_num_threads(1)
-    file = Path(__file__).parent / "results" / "training_returns.json"
+    file = RETURNS
     kept = json.loads(file.read_text()) if file.exists() else {"machine": _report.machine(), "returns": {}}
     everybody = [PLAIN, "async", "sync", SB3]
     for seed in range(SEEDS):
@@ -326,15 +327,23 @@ def compare_returns(keys: list[str]) -> None:
                     mine[str(seed)] = learned(key, who, seed)
                     file.write_text(json.dumps(kept, indent=1) + "\n")
                     print(f"{key} {who} {seed}: {mine[str(seed)]:.1f}", flush=True)
+    print(returns_table(kept))
+
+
+def returns_table(kept: dict[str, Any]) -> str:
+    """Everybody's mean over the seeds and each of them, with what ran where."""
     lines = []
     for key, by in kept["returns"].items():
         for who, mine in by.items():
             values = list(mine.values())
             label = who if who in (PLAIN, SB3) else f"actorrl, {who}"
+            error = statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else math.nan
             each = ", ".join(f"{value:.0f}" for value in values)
-            lines.append([f"{ENVIRONMENTS[key]}, {RETURN_STEPS[key]:,} steps", label, f"{np.mean(values):.1f}", each])
-    title = f"Greedy return over {EPISODES} fresh episodes; {_report.described(kept['machine'])}"
-    print(_report.table(title, ["", "", "mean", "seeds"], lines))
+            lines.append([f"{ENVIRONMENTS[key]}, {RETURN_STEPS[key]:,} steps", label, np.mean(values), error, each])
+    head = ["", "", "mean", "standard error", "seeds"]
+    cells = [[env, who, f"{mean:.0f}", f"{error:.0f}", each] for env, who, mean, error, each in lines]
+    ran = f"greedy returns over {EPISODES} fresh episodes; {_report.described(kept['machine'])}."
+    return f"{_report.table('', head, cells)}\n\n`python benchmarks/training.py --returns`: {ran}".lstrip("\n")
 
 
 if __name__ == "__main__":
