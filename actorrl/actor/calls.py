@@ -200,14 +200,18 @@ class Calls:
             raise refusal(route.ref, route.sent - route.started, route.limit, method, itself)
 
     def _await_room(self, route: Route, size: int, method: str, deadline: float | None) -> None:
-        me = here.cell
-        if route.sent - route.started < route.limit:  # full of few large ones: it says too seldom what it has taken
-            self._post.ask(route)
-        if me is None and self._receiver.lead(lambda: not route.stuck(size), deadline):
-            return
-        waiter = Waiter()
-        route.blocked.append(waiter)
+        me, waiter = here.cell, Waiter()
+        route.blocked.append(waiter)  # before it asks: whatever is told from now on wakes it, and it asks again
         try:
+            sent = route.sent
+            if route.overweight(size):  # full of few large ones: it says too seldom what it has taken
+                self._post.ask(route)
+
+            def over() -> bool:  # or another thread has sent large ones meanwhile: to ask of these too
+                return not route.stuck(size) or (route.sent != sent and route.overweight(size))
+
+            if me is None and self._receiver.lead(over, deadline):
+                return
             if route.stuck(size) and me is None:
                 self._receiver.until(waiter, deadline)
             elif route.stuck(size) and me is not None:

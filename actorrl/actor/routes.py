@@ -77,8 +77,10 @@ class Route:
 
     def full(self, size: int = 0) -> bool:
         """Whether a message of `size` bytes has to wait."""
-        if self.sent - self.started >= self.limit:
-            return True
+        return self.sent - self.started >= self.limit or self.overweight(size)
+
+    def overweight(self, size: int) -> bool:
+        """Whether that is so because of the bytes, however few messages they are of."""
         return size >= HEAVY and self.weight > 0 and self.weight + size > PAYLOAD
 
     def stuck(self, size: int = 0) -> bool:

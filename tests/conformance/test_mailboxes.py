@@ -184,6 +184,33 @@ def test_tells_of_many_bytes_find_room_again_though_nothing_is_answered(engine: 
 
 
 @only_processes
+def test_a_mailbox_that_was_full_of_messages_and_then_of_bytes_has_room_again(
+    engine: str, gate: Gate, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("actorrl.actor.routes.PAYLOAD", 1_000_000)
+    log = spawn(mailbox=128)
+    for number in range(5):  # so that what it says by itself, of every 16th, does not end with the last
+        fetch(log.note(number))
+    log.wait.tell(gate)
+    gate.entered()
+    for number in range(122):
+        log.note.tell(number)
+    for _ in range(5):  # of 128 messages the last
+        log.sum.tell(np.zeros(190_000, np.uint8))
+    sent = threading.Event()
+
+    def send() -> None:
+        log.sum.tell(np.zeros(190_000, np.uint8))
+        sent.set()
+
+    threading.Thread(target=send, daemon=True).start()
+    assert not sent.wait(0.2), "it waits while the actor does not take anything"
+    gate.open()
+    assert sent.wait(LONG)
+    stop(log)
+
+
+@only_processes
 def test_a_sender_that_was_refused_for_its_bytes_is_let_in_again(engine: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("actorrl.actor.routes.PAYLOAD", 1_000_000)
     log = spawn(on_full="raise")
