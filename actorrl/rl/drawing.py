@@ -70,7 +70,7 @@ class Choices:
             log_prob = likely if log_prob is None else log_prob + likely
             drawn.append(choice)
         choices = drawn[0] if self.single else np.stack(drawn, 1)
-        return self._out(choices), {"log_prob": log_prob, "drawn": choices}
+        return self._out(choices), {"log_prob": log_prob.astype(np.float32, copy=False), "drawn": choices}
 
     def greedy(self, outputs: Array, mask: Array | None) -> Array:
         best = [logits.argmax(-1) for logits in self._parts(outputs, mask)]

@@ -33,6 +33,14 @@ def test_choices_are_drawn_as_often_as_their_probabilities():
     assert action.dtype == np.int64 and extras["log_prob"].dtype == np.float32
 
 
+@pytest.mark.parametrize("space", [*SPACES, Box(-1, 1, (2,), np.float32)])
+def test_a_network_of_doubles_gives_probabilities_as_others_do(space):
+    head = head_for(space, "PPO")
+    _, extras = head.draw(np.zeros((3, head.outputs), np.float64), np.random.default_rng(0), None)
+
+    assert extras["log_prob"].dtype == np.float32
+
+
 @settings(max_examples=30)
 @given(st.integers(0, 1000), st.sampled_from(SPACES), st.booleans())
 def test_of_every_choice_the_learner_finds_the_probability_it_was_drawn_with(seed, space, masked):
