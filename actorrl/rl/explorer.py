@@ -77,7 +77,8 @@ class Explorer:
         self.chosen = 0  # steps whose action has been chosen: what `get_action` gets as `step`
         self._window = window or getattr(sink, "window", None) or NStepWindow()
         self._vector = self.sink is not None and getattr(self._window, "vector", False)
-        self._alone = self._vector and getattr(self.lanes, "only", None) is not None and type(self._inference) is Inline
+        here = getattr(self.lanes, "only", None) is not None and type(self._inference) is Inline
+        self._alone = here and self._vector and pace is None
         self._tracks: list[EachTrack | VectorTrack] = []
         self._states: list[Any] = []
         self._ready: list[Arrival] = []

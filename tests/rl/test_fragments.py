@@ -152,6 +152,21 @@ def test_a_lane_that_answers_at_once_gives_what_one_gives_that_is_asked(limits, 
             np.testing.assert_array_equal(one[name], other[name])
 
 
+def test_a_lane_with_a_pace_that_answers_at_once_hands_on_together_what_it_made_at_that_pace():
+    added: list[Any] = []
+
+    class Together(Sink):
+        def add(self, fragments: list[Any]) -> None:
+            added.append([len(fragment["reward"]) for fragment in fragments])
+
+    environments = LocalEnvironments([lambda: Counter(3)])
+    explorer = Explorer(environments, Recording(), Together(), seed=0, window=FragmentWindow(2), pace=4)
+    while explorer.steps < 16:
+        explorer.advance(16)
+
+    assert added == [[2, 2]] * 4
+
+
 def test_next_values_are_those_of_true_next_observations():
     fragment = explored([2, 3], 5, 10)[0]
 
