@@ -23,7 +23,7 @@ from typing import Any
 import cloudpickle
 import numpy as np
 
-from actorrl.training import arrays_file
+from actorrl.training import arrays_file, row_files
 from actorrl.training.roles import Snapshot
 
 STATE, PICKLE, ABOUT = "agent.npz", "agent.pkl", "about.json"
@@ -46,7 +46,9 @@ def replace(
     fresh.mkdir(parents=True)
     try:
         write(fresh)
-        sizes = {path.name: path.stat().st_size for path in sorted(fresh.iterdir())}
+        # Not of rows, without which the rest can be gone on with: whoever reads them sees whether they are whole.
+        parts = [path for path in sorted(fresh.iterdir()) if not row_files.has_rows(path)]
+        sizes = {path.name: path.stat().st_size for path in parts}
         (fresh / ABOUT).write_text(json.dumps({"format": FORMAT, **about, "files": sizes}, indent=2))
         if durable:
             for path in (*fresh.iterdir(), fresh):

@@ -78,8 +78,8 @@ class Saved(NamedTuple):
         """The state of the replay table; None where it was not kept."""
         return (self.training["practice"]["updates"] or {}).get("table")
 
-    def with_table(self, table: dict[str, Any]) -> Saved:
-        """The same with another state of the table."""
+    def with_table(self, table: dict[str, Any] | None) -> Saved:
+        """The same with another state of the table; None for none."""
         practice = self.training["practice"]
         practice = {**practice, "updates": {**practice["updates"], "table": table}}
         return self._replace(training={**self.training, "practice": practice})

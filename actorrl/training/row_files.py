@@ -17,7 +17,7 @@ import numpy as np
 
 from actorrl.training import arrays_file
 
-__all__ = ["link", "read", "write"]
+__all__ = ["has_rows", "link", "read", "write"]
 
 
 def write(directory: Path, table: dict[str, Any], before: Path | None) -> dict[str, Any]:
@@ -56,6 +56,11 @@ def read(directory: Path, table: dict[str, Any]) -> dict[str, Any]:
         found.append({name: values[skip:] for name, values in part["rows"].items()})
     names = found[0] if found else ()
     return {**table, "rows": {name: np.concatenate([part[name] for part in found]) for name in names}, "first": first}
+
+
+def has_rows(path: Path) -> bool:
+    """Whether a file of a checkpoint is one of these."""
+    return path.name.startswith("rows-")
 
 
 def link(path: Path, other: Path) -> None:

@@ -197,7 +197,7 @@ class Resumption(NamedTuple):
 
 
 def read(directory: Path, *, trust: bool, said: Callable[[str], None]) -> Resumption | None:
-    """The newest whole checkpoint; None where there is none to go on from.
+    """The newest whole checkpoint, or where there is none the newest without its rows; None for none to go on from.
 
     Args:
         directory: of the checkpoint, `checkpoints/latest`.
@@ -213,9 +213,15 @@ def read(directory: Path, *, trust: bool, said: Callable[[str], None]) -> Resump
             about = checkpoints.about(path)
             if "agents" in about:  # else weights alone: nothing to go on from
                 whole.append((int(about["run_steps"]), path, about))
-    for _, path, about in sorted(whole, key=lambda one: -one[0]):
+    whole.sort(key=lambda one: -one[0])
+    for _, path, about in whole:
         with _left_out(path, said):
             return _read(path, about, trust)
+    for _, path, about in whole:  # one damaged file of rows is part of them all
+        with _left_out(path, lambda text: None):
+            resumption = _read(path, about, trust, rows=False)
+            said(f"{path} can be read but for its replay table: the run goes on from there, and fills a new one")
+            return resumption
     return None
 
 
@@ -229,7 +235,7 @@ def _left_out(path: Path, said: Callable[[str], None]) -> Iterator[None]:
         said(f"{path} cannot be read, and is left out: {error}")
 
 
-def _read(path: Path, about: dict[str, Any], trust: bool) -> Resumption:
+def _read(path: Path, about: dict[str, Any], trust: bool, rows: bool = True) -> Resumption:
     parts, agents = [], []
     for j in range(int(about["agents"])):
         training = arrays_file.load(path / _numbered(TRAINING, j))
@@ -238,7 +244,9 @@ def _read(path: Path, about: dict[str, Any], trust: bool) -> Resumption:
         state = None if pickled else checkpoints.load_state(path, j)
         snapshot = Snapshot(int(training["steps"]), None, state, j)
         saved = Saved(snapshot, training, bool(about["exact"][j]), bool(about["done"][j]))
-        parts.append(saved.with_table(row_files.read(path, saved.table)) if saved.table else saved)
+        if saved.table is not None:
+            saved = saved.with_table(row_files.read(path, saved.table) if rows else None)
+        parts.append(saved)
         agents.append(agent)
     return Resumption(parts, arrays_file.load(path / RUN), agents)
 

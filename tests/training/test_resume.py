@@ -620,3 +620,36 @@ def test_a_best_that_was_cut_short_is_forgotten(ctrl_c, in_small_slices):
     run = resume("broken")
 
     assert run.steps_of("best") > 0 and run.evaluate(2, "best").mean > 0
+
+
+@pytest.mark.parametrize("arrangement", [None, SharedReplay(2, 2)], ids=["alone", "shared"])
+@pytest.mark.parametrize("damage", ["cut", "changed", "gone"])
+def test_a_damaged_file_of_rows_costs_the_replay_table_and_not_the_run(
+    arrangement, damage, monkeypatch, in_small_slices, capfd
+):
+    for limit in ("LEAST_SECONDS", "MOST_SECONDS", "SHARE"):
+        monkeypatch.setattr(roles, limit, 0.0)
+    take, latest = Runner._take, Path("broken/checkpoints/latest")
+
+    def dying(self, report, number):
+        take(self, report, number)
+        if min(self._steps) > 60 and report.saved is not None and self._saver.path is not None:
+            raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(Runner, "_take", dying)
+        run_of(DQNConfig(**QUICK), "Short-v0", "broken", arrangement=arrangement, engine="inline")
+    before = saving.read(latest, trust=False, said=print)
+    assert before is not None and before.parts[0].table is not None
+    names = list(latest.parent.rglob("rows-0.npz"))
+    for rows in {path.stat().st_ino: path for path in names}.values():  # all checkpoints may have the same file
+        content = bytearray(rows.read_bytes())
+        content[len(content) // 2] ^= 255
+        rows.write_bytes(content if damage == "changed" else content[:-1])
+    for rows in names if damage == "gone" else ():
+        rows.unlink()
+
+    after = saving.read(latest, trust=False, said=lambda text: None)
+    assert after is not None and after.steps > 0 and all(part.table is None for part in after.parts)
+    assert resume("broken").metrics["steps"][-1] == 420
+    assert "fills a new one" in capfd.readouterr().err
