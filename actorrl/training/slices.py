@@ -33,8 +33,9 @@ class Slices:
 
     def reports(self) -> list[Report]:
         """What the role has said since. Raises what it raised."""
-        fetch([aside for aside in self.asides if aside.done()])
-        self.asides = [aside for aside in self.asides if not aside.done()]
+        over = [aside for aside in self.asides if aside.done()]
+        self.asides = [aside for aside in self.asides if aside not in over]
+        fetch(over)
         reports = []
         while self.flying and self.flying[0].done():
             reports.append(fetch(self.flying[0]))
