@@ -14,7 +14,9 @@ import itertools
 import logging
 import os
 import shutil
+import signal
 import tempfile
+import threading
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -78,11 +80,16 @@ class Cluster:
                 os.environ.setdefault(key, value)
         else:
             told["address"] = address
+        on_child = signal.getsignal(signal.SIGCHLD)
         try:
             ray.init(**told)
         except BaseException:
             self._remove()
             raise
+        finally:
+            # Ray ignores it in C, where Python does not see it: whatever the program starts would end with code 0.
+            if on_child is not None and threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGCHLD, on_child)
 
     def close(self) -> None:
         """End the connection, and the Ray that was started for it."""

@@ -82,6 +82,7 @@ class RayProcess:
         """On the main thread, the last time that it does anything of ours. The process leads a group of its own."""
         told = self._told
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, as Ray has it, what is started here ends with code 0
         faulthandler.disable()
         for number in FATAL:  # Ray has handlers of its own, which let the actor go on, or tell of Ray's stack
             signal.signal(number, signal.SIG_DFL)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import numpy as np
@@ -42,6 +44,9 @@ class Desk:
         array += 1
         return array
 
+    def started(self, code: int) -> int:
+        return subprocess.run([sys.executable, "-c", f"raise SystemExit({code})"]).returncode
+
     def writeable(self, shared: dict[str, np.ndarray]) -> tuple[bool, float]:
         return shared["a"].flags.writeable, float(shared["a"].sum())
 
@@ -51,6 +56,11 @@ def desk(engine: str) -> Iterator[ActorRef[Desk]]:
     ref = startat(0, name="desk")(Desk)()
     yield ref
     stop(ref)
+
+
+def test_what_the_program_or_an_actor_starts_ends_with_its_own_exit_code(desk: ActorRef[Desk]):
+    assert subprocess.run([sys.executable, "-c", "raise SystemExit(3)"]).returncode == 3
+    assert fetch(desk.started(4)) == 4
 
 
 def test_structs_functions_tells_and_errors_at_a_place_of_several(engine: str):
