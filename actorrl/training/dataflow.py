@@ -97,6 +97,7 @@ def wired_dataflow(
         for one in explorer_arguments(arrangement, recipe, source, marks, length):
             sink = None if server is None else RemoteTable(server, agent=one["number"])
             one["trainer"] = trainers[one["number"] % len(trainers)]
+            one["gives_way"] = arrangement.mode == "async" and not inline
             if servers:
                 one |= {"server": servers[one["number"] % len(servers)], "groups": arrangement.groups}
             explorers.append(startat(None, **RESTARTED)(ExplorerRole)(**one, table=sink))

@@ -33,6 +33,10 @@ from actorrl.training.rounds import Leave, Parameters, Round
 
 __all__ = ["ExplorerRole"]
 
+BEHIND = 5
+"""The nice value of an explorer that is ahead of its trainer. What it makes is needed only when the trainer is done
+with what it has: of two explorers and a trainer on two cores, the trainer should have one to itself."""
+
 
 class ExplorerRole:
     """Steps k environments with a copy of the policy, or with actions that a policy server chooses.
@@ -49,6 +53,7 @@ class ExplorerRole:
             where None.
         server: ref to the policy server that acts for it; it acts itself where None.
         groups: into how many its environments are dealt, so that one is stepped while another waits for actions.
+        gives_way: whether its process goes behind the others where there are more of them than cores.
     """
 
     def __init__(
@@ -64,7 +69,10 @@ class ExplorerRole:
         table: Any = None,
         server: Any = None,
         groups: int = 1,
+        gives_way: bool = False,
     ) -> None:
+        if gives_way and hasattr(os, "setpriority"):
+            os.setpriority(os.PRIO_PROCESS, 0, max(BEHIND, os.getpriority(os.PRIO_PROCESS, 0)))
         seed_globals(sequence(recipe.seed, EXPLORER, number))  # which an actor at no place has to itself
         self._recipe, self._number, self._trainer, self._limit = recipe, number, trainer, limit
         self._seeds, self._table, self._server = list(seeds), table, server

@@ -16,7 +16,7 @@ import torch
 from small_agents import first_at
 from torch import nn
 
-from actorrl import A2CConfig, Dataflow, DQNConfig, ImpalaConfig, PPOConfig, ReinforceConfig, errors, train
+from actorrl import A2CConfig, Dataflow, DQNConfig, ImpalaConfig, PPOConfig, ReinforceConfig, actors, errors, train
 from actorrl.training import flow as flow_module
 
 PPO = PPOConfig(n_steps=16, n_envs=4, batch_size=32, n_epochs=2, normalize_observation=True, normalize_reward=True)
@@ -119,6 +119,28 @@ def test_every_explorer_has_a_rung_of_the_ladder_for_good():
 
     np.testing.assert_allclose(run.metrics["epsilon"], (0.4 + 0.4**8) / 2, rtol=1e-4)
     assert run.metrics["updates"][-1] > 0 and np.nanmax(run.metrics["staleness"]) > 0
+
+
+class Priorities:
+    """Notes the nice values of explorers and trainer."""
+
+    def __init__(self) -> None:
+        self.seen: dict[str, set[int]] = {}
+
+    def on_fragment(self, event: Any) -> None:
+        for row in actors():
+            self.seen.setdefault(row.cls, set()).add(os.getpriority(os.PRIO_PROCESS, row.pid))
+
+
+@pytest.mark.parametrize("mode, behind", [("async", 5), ("sync", 0)])
+def test_explorers_that_are_ahead_give_way_to_the_trainer(mode: str, behind: int):
+    priorities, own = Priorities(), os.getpriority(os.PRIO_PROCESS, 0)
+    config = PPOConfig(n_steps=8, n_envs=2, batch_size=16)
+    train(config, "CartPole-v1", arrangement=Dataflow(2, 1, mode=mode), steps=160, callbacks=[priorities])
+
+    assert priorities.seen["TrainerRole"] == {own}
+    assert priorities.seen["ExplorerRole"] == {max(own, behind)}
+    assert os.getpriority(os.PRIO_PROCESS, 0) == own
 
 
 def test_a_trainer_of_several_that_dies_ends_the_run():
