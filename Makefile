@@ -13,7 +13,7 @@ SETUP = setup.cfg pyproject.toml constraints.txt
 help:
 	@echo "make train        learn CartPole with 4 environment actors, about two minutes (STEPS=2000 for a taste)"
 	@echo "make test         run the tests"
-	@echo "make ray          install Ray too, and test on it; more than half an hour, ray-smoke one minute"
+	@echo "make ray          install Ray too, and test on it; half an hour, ray-smoke one minute"
 	@echo "make atari        install Atari games and OpenCV too, and train a little on one"
 	@echo "make chaos        a few minutes of deaths, floods and endurance (SECONDS=20 for each test)"
 	@echo "make lint         ruff, format and rules"
