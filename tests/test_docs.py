@@ -72,7 +72,9 @@ def test_the_examples_of_a_peer_run_where_it_is_installed(page: Path, peer: str,
     path.write_text(script_of(page.read_text(), f"```python {peer}"))
 
     run = subprocess.run([python, str(path)], cwd=tmp_path, capture_output=True, text=True, timeout=110)
-    shutil.rmtree(Path(tempfile.gettempdir()) / "ray", ignore_errors=True)  # its logs; ours is a directory of the tests
+    temporary = Path(tempfile.gettempdir())  # a directory of the tests, where the peers leave their logs
+    for logs in (temporary / "ray", *temporary.glob("SB3-*")):
+        shutil.rmtree(logs, ignore_errors=True)
 
     assert run.returncode == 0, f"the {peer} examples of {page.name} failed:\n{run.stderr}"
 
