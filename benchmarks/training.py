@@ -339,11 +339,11 @@ def returns_table(kept: dict[str, Any]) -> str:
             label = who if who in (PLAIN, SB3) else f"actorrl, {who}"
             error = statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else math.nan
             each = ", ".join(f"{value:.0f}" for value in values)
-            lines.append([f"{ENVIRONMENTS[key]}, {RETURN_STEPS[key]:,} steps", label, np.mean(values), error, each])
+            what = f"{ENVIRONMENTS[key]}, {RETURN_STEPS[key]:,} steps"
+            lines.append([what, label, f"{np.mean(values):.0f}", f"{error:.0f}", each])
     head = ["", "", "mean", "standard error", "seeds"]
-    cells = [[env, who, f"{mean:.0f}", f"{error:.0f}", each] for env, who, mean, error, each in lines]
     ran = f"greedy returns over {EPISODES} fresh episodes; {_report.described(kept['machine'])}."
-    return f"{_report.table('', head, cells)}\n\n`python benchmarks/training.py --returns`: {ran}".lstrip("\n")
+    return f"{_report.table('', head, lines)}\n\n`python benchmarks/training.py --returns`: {ran}".lstrip("\n")
 
 
 if __name__ == "__main__":

@@ -121,6 +121,17 @@ class PolicyServer:
         return dealt
 
 
+class _Asking(NamedTuple):
+    """What a lane asks, before it is in a message."""
+
+    lane: int
+    size: int
+    layout: bytes
+    rows: bytes
+    step: int
+    explore: bool
+
+
 class _Question(NamedTuple):
     """A message to the server, until it is answered: of one lane, or of several that asked at the same time."""
 
@@ -148,7 +159,7 @@ class ServedPolicy:
         self._server: Any = server
         self._policy, self._timeout = policy, timeout
         self._end = watch(server)
-        self._asking: list[tuple[int, int, bytes, bytes, int, bool]] = []  # what is in no message yet
+        self._asking: list[_Asking] = []
         self._flying: list[_Question] = []
         self._answered: deque[tuple[int, Acted]] = deque()
         self._handed = 0  # lanes whose answers the last call of `answers` returned, and when
@@ -196,7 +207,7 @@ class ServedPolicy:
             fields["mask"] = action_mask
         _put_state(fields, state)
         layout, data = write_rows(fields)
-        self._asking.append((lane, len(observations), layout, data, step, explore))
+        self._asking.append(_Asking(lane, len(observations), layout, data, step, explore))
 
     def answers(self, wait: bool) -> list[tuple[int, Acted]]:
         if self._asking:
@@ -223,11 +234,12 @@ class ServedPolicy:
         """One message for all that ask with the same layout."""
         asking, self._asking = self._asking, []
         while asking:
-            _, _, layout, _, _, explore = asking[0]
-            alike = [one for one in asking if one[2] == layout and one[5] == explore]
-            asking = [one for one in asking if one[2] != layout or one[5] != explore]
-            request = layout, _short(b"".join([one[3] for one in alike])), max(one[4] for one in alike), explore
-            lanes = [(one[0], one[1]) for one in alike]
+            layout, explore = asking[0].layout, asking[0].explore
+            alike = [one for one in asking if one.layout == layout and one.explore == explore]
+            asking = [one for one in asking if one not in alike]
+            rows = b"".join([one.rows for one in alike])
+            request = layout, _short(rows), max(one.step for one in alike), explore
+            lanes = [(one.lane, one.size) for one in alike]
             self._flying.append(_Question(self._server.act(*request), request, lanes))
 
     def _collect(self) -> None:

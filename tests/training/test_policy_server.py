@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,6 +20,7 @@ from actorrl.rl.fragments import FragmentWindow
 from actorrl.rl.lanes import InlineLanes
 from actorrl.rl.nouns import Acted
 from actorrl.rl.seeding import EXPLORER, environment_seeds, generator
+from actorrl.training import policy_server
 from actorrl.training.policy_server import PolicyServer, ServedPolicy
 from actorrl.training.records import read_rows, write_rows
 from actorrl.training.remote_lanes import RESTARTED
@@ -234,10 +234,8 @@ class Listening(ServedPolicy):
         self.messages = [[lane for lane, _ in question.lanes] for question in self._flying[before:]]
 
 
-def listening(step: float) -> tuple[list[list[int]], list[list[int]]]:
-    """A client of three lanes, of 1, 2 and 3 rows, whose steps take so long; the lanes in each message, and those whose
-    answers it was handed together.
-    """
+def listening() -> tuple[list[list[int]], list[list[int]]]:
+    """Three lanes, of 1, 2 and 3 rows: those in each message, and those whose answers were handed out together."""
     served = Listening(startat(None, PolicyServer, Memory), Memory())
     states = {lane: served.initial_state(lane + 1) for lane in range(3)}
     asked, handed, ready = list[list[int]](), list[list[int]](), [0, 1, 2]
@@ -254,18 +252,19 @@ def listening(step: float) -> tuple[list[list[int]], list[list[int]]]:
             assert acted.action.tolist() == states[lane][0][:, 0].tolist(), "the memory of this lane"
             assert acted.state[1][:, 0].tolist() == list(range(lane, 2 * lane + 1)), "and the rows that it asked with"
             states[lane] = acted.state
-            time.sleep(step)
     return asked, handed
 
 
-def test_lanes_that_step_quickly_ask_together_in_one_message(inline: None):
-    asked, handed = listening(0.0)
+def test_lanes_that_step_quickly_ask_together_in_one_message(inline: None, monkeypatch):
+    monkeypatch.setattr(policy_server, "MESSAGE_SECONDS", 60.0)
+    asked, handed = listening()
 
     assert asked[-3:] == handed[-3:] and all(sorted(lanes) == [0, 1, 2] for lanes in handed[-3:])
 
 
-def test_a_lane_that_steps_slowly_gets_its_answer_alone_and_asks_before_the_next_is_stepped(inline: None):
-    asked, handed = listening(0.001)
+def test_a_lane_that_steps_slowly_gets_its_answer_alone_and_asks_before_the_next_is_stepped(inline: None, monkeypatch):
+    monkeypatch.setattr(policy_server, "MESSAGE_SECONDS", 0.0)
+    asked, handed = listening()
 
     assert handed == [[0], [1], [2]] * 4
     assert asked == [[0, 1, 2], *handed[:-1]]
