@@ -15,6 +15,7 @@ import numpy as np
 from actorrl.rl.nouns import Array, Stepped
 from actorrl.rl.proof import prove_reset, prove_step
 from actorrl.rl.spaces import Encoder, as_actions
+from actorrl.rl.time_limits import NEVER, TimeLimits, peeled
 
 
 class LocalEnvironments:
@@ -35,6 +36,8 @@ class LocalEnvironments:
         encode: Callable[[Any], Array] | None = None,
     ) -> None:
         self._environments = [make() for make in makers]
+        self._takes = [environment.step for environment in self._environments]  # peeled once they are reset
+        self._limits = TimeLimits([NEVER] * len(self))
         observation_space, self._action_space = self.spaces()
         self._encode = None if raw else encode or Encoder(observation_space)
         self._batch = getattr(self._encode, "batch", None) or self._each
@@ -69,6 +72,8 @@ class LocalEnvironments:
                 environment.action_space.seed(seed)
             observations.append(observation)
             infos.append(info)
+        self._takes, limits = map(list, zip(*map(peeled, self._environments), strict=True))
+        self._limits = TimeLimits(limits)
         if self._encode is None:
             return observations
         self._masks = [self._mask(info) for info in infos] if any("action_mask" in info for info in infos) else None
@@ -85,14 +90,15 @@ class LocalEnvironments:
     def step(self, actions: Sequence[Any] | Array) -> Stepped:
         """Take one action in each environment; reset those that ended. Actions are [k, *a] or a list of k."""
         encode, masks = self._encode, self._masks
-        each = zip(self._environments, as_actions(self._action_space, actions), strict=True)
-        answers = [environment.step(action) for environment, action in each]
+        each = zip(self._takes, as_actions(self._action_space, actions), strict=True)
+        answers = [take(action) for take, action in each]
         if self._unproven:
             for environment, answer in zip(self._environments, answers, strict=True):
                 prove_step(environment, answer)
             self._unproven = False
         given: Any = zip(*answers, strict=True)
         observed, rewards, terminations, truncations, infos = given
+        truncations = self._limits.step(truncations)
         observations = list(observed)
         terminated = truncated = self._none
         if masks is not None:
@@ -107,6 +113,7 @@ class LocalEnvironments:
                     continue
                 final[i] = encode(observations[i]) if encode else observations[i]
                 observations[i], info = environment.reset()
+                self._limits.begin(i)
                 if masks is not None:
                     final_masks[i], masks[i] = masks[i], self._mask(info)
         return Stepped(

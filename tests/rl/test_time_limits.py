@@ -1,0 +1,100 @@
+"""The wrappers of `gymnasium.make`, done for k environments at once: nothing may be seen of it but the time."""
+
+from __future__ import annotations
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.wrappers import OrderEnforcing, TimeLimit
+from hypothesis import given
+from hypothesis import strategies as st
+from rl_toys import Script
+
+from actorrl.rl.environments import LocalEnvironments
+from actorrl.rl.time_limits import NEVER, peeled
+
+LIMITS = st.lists(st.integers(1, 5), max_size=3)
+ENDS = st.lists(st.sampled_from([None, None, None, "terminated", "truncated"]), min_size=30, max_size=30)
+
+
+def wrapped(ends: list[str | None], limits: list[int]) -> gymnasium.Env:
+    """Steps that end as told, under an OrderEnforcing and so many TimeLimits."""
+    environment: gymnasium.Env = OrderEnforcing(Steps(ends))
+    for limit in limits:
+        environment = TimeLimit(environment, limit)
+    return environment
+
+
+class Steps(gymnasium.Env):
+    """Counts its steps over all episodes; each ends as a script says."""
+
+    observation_space = gymnasium.spaces.Box(0, 100, (1,), np.float32)
+    action_space = gymnasium.spaces.Discrete(2)
+
+    def __init__(self, ends: list[str | None]) -> None:
+        self.ends, self.steps = ends, 0
+
+    def _observed(self) -> np.ndarray:
+        return np.array([self.steps], np.float32)
+
+    def reset(self, *, seed=None, options=None):
+        return self._observed(), {}
+
+    def step(self, action):
+        end = self.ends[self.steps]
+        self.steps += 1
+        return self._observed(), float(self.steps), end == "terminated", end == "truncated", {}
+
+
+@given(st.lists(st.tuples(ENDS, LIMITS), min_size=1, max_size=3), st.integers(1, 28))
+def test_episodes_end_as_under_their_wrappers(made, again):
+    ours = LocalEnvironments([lambda m=m: wrapped(*m) for m in made])
+    theirs = [wrapped(*m) for m in made]
+    ours.reset(), [environment.reset() for environment in theirs]
+    for t in range(30):
+        if t == again:  # in the midst of episodes
+            ours.reset(), [environment.reset() for environment in theirs]
+        stepped = ours.step([0] * len(made))
+        for i, environment in enumerate(theirs):
+            observation, reward, terminated, truncated, _ = environment.step(0)
+            truncated = truncated and not terminated
+            assert (stepped.terminated[i], stepped.truncated[i]) == (terminated, truncated), f"step {t}"
+            assert stepped.reward[i] == reward
+            assert (i in stepped.final_observation) == (terminated or truncated)
+            if terminated or truncated:
+                assert stepped.final_observation[i] == observation
+                environment.reset()
+
+
+def test_what_gymnasium_makes_is_stepped_bare():
+    environment = gymnasium.make("CartPole-v1", disable_env_checker=True)
+
+    step, limit = peeled(environment)
+
+    assert (step, limit) == (environment.unwrapped.step, 500)
+
+
+class Counted(TimeLimit):
+    """Knows something of steps that nobody else does."""
+
+
+def test_a_class_that_extends_a_wrapper_stays():
+    environment = Counted(Script([([1.0] * 5, True, False)]), 2)
+
+    assert peeled(environment) == (environment.step, NEVER)
+
+
+def test_a_wrapper_around_the_limit_stays_and_so_does_the_limit():
+    environment = gymnasium.wrappers.TimeAwareObservation(TimeLimit(Script([([1.0] * 9, True, False)]), 3))
+
+    assert peeled(environment) == (environment.step, NEVER)
+    environments = LocalEnvironments([lambda: environment])
+    environments.reset()
+    assert [environments.step([0]).truncated.tolist() for _ in range(6)] == [[False], [False], [True]] * 2
+
+
+def test_a_step_before_the_first_reset_is_refused_as_ever():
+    environments = LocalEnvironments([lambda: gymnasium.make("CartPole-v1", disable_env_checker=True)])
+
+    with pytest.raises(gymnasium.error.ResetNeeded):
+        environments.step([0])
