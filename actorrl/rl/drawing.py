@@ -7,6 +7,9 @@ distributions. Outputs are [B, outputs], action masks bool [B, n].
 from __future__ import annotations
 
 import functools
+from bisect import bisect_left, bisect_right
+from itertools import accumulate
+from math import exp, log
 from typing import Any, Protocol
 
 import gymnasium
@@ -17,6 +20,11 @@ from actorrl.rl.nouns import Array
 
 FORBIDDEN = -1e9
 """The logit of an action that a mask forbids: its probability is 0 in float32, its logarithm finite."""
+FEW, FEW_LOGITS = 16, 64
+"""Up to so many choices, of so many logits in all, are drawn in plain Python."""
+TINY, HUGE = 1e-100, 1e100
+"""A sum of exponentials that lies between has lost no digit to what a float can hold."""
+_OUT_OF_RANGE = [0.0]
 
 
 class Head(Protocol):
@@ -60,13 +68,9 @@ class Choices:
     def draw(self, outputs: Array, rng: np.random.Generator, mask: Array | None) -> tuple[Array, dict[str, Array]]:
         log_prob: Any = None
         drawn = []
-        for part in self._parts(outputs, mask):  # as few calls as will do: each costs as much as all the arithmetic
-            logits = part.T  # [n, B], as networks in numpy give them: sums over a first axis take half the time
-            logits = logits - np.maximum.reduce(logits, 0)
-            summed = np.add.accumulate(np.exp(logits), 0)
-            below = summed.astype(np.float64)  # as exact as the random numbers; a mixed product takes twice as long
-            choice = (below > rng.random(below.shape[1]) * below[-1]).argmax(0)
-            likely = logits[choice, _places(len(choice))] - np.log(summed[-1])
+        for logits in self._parts(outputs, mask):
+            draw_each = draw_few if len(logits) <= FEW and logits.size <= FEW_LOGITS else draw_many
+            choice, likely = draw_each(logits, rng.random(len(logits)))
             log_prob = likely if log_prob is None else log_prob + likely
             drawn.append(choice)
         choices = drawn[0] if self.single else np.stack(drawn, 1)
@@ -142,6 +146,39 @@ def head_for(space: gymnasium.Space, algorithm: str) -> Choices | Gaussian:
     if not np.issubdtype(space.dtype, np.floating):
         raise ValueError(f"{algorithm} acts in Box spaces of floats, this environment has {space}: wrap its actions")
     return Gaussian(space)
+
+
+def draw_many(logits: Array, uniforms: Array) -> tuple[Array, Array]:
+    """For each of logits [B, n] and numbers f64 [B] in [0, 1): a choice int64 [B], and its log-probability [B]."""
+    rows = logits.T  # [n, B], as networks in numpy give them: sums over a first axis take half the time
+    rows = rows - np.maximum.reduce(rows, 0)
+    summed = np.add.accumulate(np.exp(rows), 0)
+    below = summed.astype(np.float64)  # as exact as the random numbers; a mixed product takes twice as long
+    choice = (below > uniforms * below[-1]).argmax(0)
+    return choice, rows[choice, _places(len(choice))] - np.log(summed[-1])
+
+
+def draw_few(logits: Array, uniforms: Array) -> tuple[Array, Array]:
+    """`draw_many` row by row in plain Python: ten calls of numpy cost more than eight rows, most of all between the
+    steps of an environment that needs the caches itself.
+    """
+    choices, likely = [], []
+    for row, uniform in zip(logits.tolist(), uniforms.tolist(), strict=True):
+        try:
+            summed = list(accumulate(map(exp, row)))
+        except OverflowError:
+            summed = _OUT_OF_RANGE
+        if not TINY < summed[-1] < HUGE:  # then they are weighed by what they are less than the largest
+            top = max(row)
+            row = [logit - top for logit in row]
+            summed = list(accumulate(map(exp, row)))
+        total = summed[-1]
+        choice = bisect_right(summed, uniform * total)
+        if choice == len(row):  # the product was rounded up, or something here is no number
+            choice = bisect_left(summed, total)
+        choices.append(choice)
+        likely.append(row[choice] - log(total))
+    return np.array(choices, np.int64), np.array(likely, np.float32)
 
 
 @functools.lru_cache(maxsize=16)

@@ -11,7 +11,7 @@ from gymnasium.spaces import Box, Discrete, MultiDiscrete
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actorrl.rl.drawing import Choices, Gaussian, head_for
+from actorrl.rl.drawing import FORBIDDEN, Choices, Gaussian, draw_few, draw_many, head_for
 from actorrl.rl.likelihoods import likelihood
 
 B = 20_000
@@ -63,6 +63,48 @@ def test_of_every_choice_the_learner_finds_the_probability_it_was_drawn_with(see
         choices = extras["drawn"].reshape(50, -1)
         for d, choice in enumerate(choices.T):
             assert mask[:, ends[d] : ends[d + 1]][np.arange(50), choice].all(), "only what is legal"
+
+
+@settings(max_examples=200)
+@given(st.integers(0, 10_000), st.integers(1, 16), st.integers(1, 9), st.sampled_from([1.0, 30.0, 1e3, 1e6]))
+def test_a_few_choices_are_drawn_as_many_are(seed, count, n, scale):
+    rng = np.random.default_rng(seed)
+    logits = (scale * rng.normal(size=(count, n))).astype(np.float32)
+    forbidden = rng.random((count, n)) < 0.3
+    forbidden[:, rng.integers(n)] = False
+    logits[forbidden] = FORBIDDEN
+    uniforms = rng.random(count)
+
+    few, likely_few = draw_few(logits, uniforms)
+    many, likely_many = draw_many(logits, uniforms)
+
+    exact = logits.astype(np.float64) - logits.max(1, keepdims=True)
+    edges = np.exp(exact).cumsum(1) / np.exp(exact).sum(1, keepdims=True)
+    near = np.abs(edges - uniforms[:, None]).min(1) < 1e-6  # where rounding may decide
+    assert (few[~near] == many[~near]).all()
+    assert not forbidden[np.arange(count), few].any() and not forbidden[np.arange(count), many].any()
+    same = few == many
+    np.testing.assert_allclose(likely_few[same], likely_many[same], atol=2e-6 * max(1.0, scale))
+    assert few.dtype == many.dtype == np.int64 and likely_few.dtype == np.float32
+
+
+@pytest.mark.parametrize("row", [[709.5, 709.5], [1e5, 1e5 + 1], [-1e5, -1e5], [-800.0, FORBIDDEN]])
+def test_logits_whose_exponentials_no_float_holds_are_weighed_all_the_same(row):
+    logits, uniforms = np.array([row], np.float32), np.array([0.6])
+
+    for draw in (draw_few, draw_many):
+        choice, likely = draw(logits, uniforms)
+        exact = logits[0].astype(np.float64) - logits.max()
+        assert likely[0] == pytest.approx((exact - np.log(np.exp(exact).sum()))[choice[0]], abs=1e-5)
+        assert choice.tolist() == [int(row[1] != FORBIDDEN)]
+
+
+@pytest.mark.parametrize("row", [[np.nan, 1.0], [1.0, np.nan], [np.inf, 0.0]])
+def test_what_is_no_number_is_drawn_from_and_has_no_probability(row):
+    for draw in (draw_few, draw_many):
+        with np.errstate(invalid="ignore"):
+            choice, likely = draw(np.array([row], np.float32), np.array([0.6]))
+        assert choice.tolist() == [0] and np.isnan(likely[0])
 
 
 def test_the_greedy_choice_is_the_likeliest_that_is_legal():
