@@ -12,6 +12,7 @@ Both engines encode every argument, result and error with `encode` and decode it
 
 from __future__ import annotations
 
+import copyreg
 import io
 import itertools
 import os
@@ -124,6 +125,9 @@ def decode(data: Any, buffers: Sequence[Any] = (), known: set[str] | None = None
         return value
 
 
+_reducers = cloudpickle.Pickler.dispatch_table.maps[0]  # the second of the chain is copyreg's
+
+
 class _Arrivals(threading.local):
     keys: list[str] = []
 
@@ -136,6 +140,8 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         self.buffers: list[pickle.PickleBuffer] = []
         self.defines: list[str] = []
         self._known = known
+        # One dict, in place of cloudpickle's chain of two: every object is looked up here.
+        self.dispatch_table = {**copyreg.dispatch_table, **_reducers}
         super().__init__(stream, protocol=5, buffer_callback=self.buffers.append)
 
     def reducer_override(self, obj: Any) -> Any:
@@ -147,7 +153,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             return reduce_array(obj)
         if type(module) is str and module.startswith("torch"):  # Cython's functions have a descriptor there
             return reduce_tensor(obj)
-        return super().reducer_override(obj)
+        return NotImplemented  # cloudpickle's own does no more for what is neither class nor function
 
     def _definition(self, obj: Any) -> Any:
         key = _keys.get(obj)

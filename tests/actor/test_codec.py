@@ -5,6 +5,7 @@ One process plays both sides here: `Elsewhere` forgets what this process knows a
 
 from __future__ import annotations
 
+import copyreg
 import enum
 import pickle
 import sys
@@ -310,3 +311,26 @@ Hidden.__module__ = property(lambda self: __name__)  # type: ignore[assignment]
 
 def test_a_value_whose_class_hides_its_module_arrives():
     assert decode(encode([Hidden(3)], set()).data) == [3]
+
+
+class Coin:
+    """Pickled by a function that somebody has registered for it."""
+
+    def __init__(self, side: str) -> None:
+        self.side = side
+
+
+def toss(side: str) -> Coin:
+    return Coin(f"tossed {side}")
+
+
+def test_reducers_registered_with_copyreg_are_used_and_so_are_cloudpickles_own(monkeypatch):
+    monkeypatch.setitem(copyreg.dispatch_table, Coin, lambda coin: (toss, (coin.side,)))
+    view = types.MappingProxyType({"a": 1})
+
+    coin, crossed = decode(encode((Coin("heads"), view)).data)
+
+    assert coin.side == "tossed heads"
+    assert type(crossed) is types.MappingProxyType and crossed == view
+    monkeypatch.delitem(copyreg.dispatch_table, Coin)
+    assert decode(encode(Coin("tails")).data).side == "tails"
