@@ -14,11 +14,13 @@ lanes are inline or actors, and so are the numbers where there is one lane.
 from __future__ import annotations
 
 import time
+from math import isfinite
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from actorrl.rl.finite import NotFinite, are_finite, bad_one, refused
+from actorrl.rl.fragments import Flawed
 from actorrl.rl.inference import Inference, Inline, arrays_of
 from actorrl.rl.lanes import Arrival, InlineLanes, Lanes
 from actorrl.rl.nouns import Environments, Policy, Stepped
@@ -75,8 +77,9 @@ class Explorer:
         self.explore, self.limit, self._pace = explore, limit, pace
         self.steps = 0  # answered by environments
         self.chosen = 0  # steps whose action has been chosen: what `get_action` gets as `step`
-        self._window = window or getattr(sink, "window", None) or NStepWindow()
+        self._window: Any = window or getattr(sink, "window", None) or NStepWindow()
         self._vector = self.sink is not None and getattr(self._window, "vector", False)
+        self._watchful = self._vector and getattr(self._window, "watchful", False)
         here = getattr(self.lanes, "only", None) is not None and type(self._inference) is Inline
         self._alone = here and self._vector and pace is None
         self._tracks: list[EachTrack | VectorTrack] = []
@@ -108,8 +111,8 @@ class Explorer:
         """
         for track in self._tracks:
             track.cut()
-        if self.sink is not None and (items := self._window.take()) is not None:
-            self.sink.add(items)
+        if self.sink is not None:
+            self._pass_on()
         self._tracks, self._ready = [], []
         self._again = self.steps
 
@@ -161,8 +164,9 @@ class Explorer:
         so nothing has to be asked for, kept and found again, which light environments notice.
         """
         observation, track, state = self._ready[0].observation, self._tracks[0], self._states[0]
-        environment, policy, window, clock, k = self.lanes.only, self.policy, self._window, self.clock, len(track)
-        while self.steps < goal and self._may(0) and time.perf_counter() < deadline:
+        environment, policy, clock, k = self.lanes.only, self.policy, self.clock, len(track)
+        goal = goal if self.limit is None else min(goal, self.limit)
+        while self.steps < goal and time.perf_counter() < deadline:
             masks = {} if track.mask is None else {"action_mask": track.mask}
             acted = policy.act(observation, state, self.chosen, explore=self.explore, rng=self.rng, **masks)
             self.chosen += k
@@ -176,8 +180,7 @@ class Explorer:
                 clock.mark(self._receiving)
             observation = stepped.observation
             self._book(0, stepped, episodes)
-            if (items := window.take()) is not None:
-                self.sink.add(items)
+            if self._pass_on():
                 break  # as in `advance`
             if clock.on:
                 clock.mark(self._adding)
@@ -185,7 +188,10 @@ class Explorer:
 
     def _pass_on(self) -> bool:
         """Give the sink what is complete; whether anything was."""
-        items = self._window.take()
+        try:
+            items = self._window.take()
+        except Flawed as flawed:
+            raise self._flawed(flawed) from None
         if items is None:
             return False
         self.sink.add(items)
@@ -205,13 +211,27 @@ class Explorer:
 
     def _require_action(self, action: Any) -> None:
         if bad_one(action) is not None:
+            self._require_window()  # of what is no number nobody can make one
             raise NotFinite(
                 f"the policy chose an action that is nan or infinite after {self.steps:,} steps: what it learned "
                 f"has diverged; a lower learning_rate or smaller rewards may help"
             )
 
-    def _refused(self, what: str, lane: int, i: int, given: Any) -> NotFinite:
-        return refused(what, given, sum(self.lanes.sizes[:lane]) + i, self.steps)
+    def _require_window(self) -> None:
+        """NotFinite where the window has not looked yet, and there is something."""
+        if self._watchful:
+            try:
+                self._window.require_finite()
+            except Flawed as flawed:
+                raise self._flawed(flawed) from None
+
+    def _refused(self, what: str, lane: int, i: int, given: Any, since: int = 0) -> NotFinite:
+        return refused(what, given, sum(self.lanes.sizes[:lane]) + i, self.steps - since)
+
+    def _flawed(self, flawed: Flawed) -> NotFinite:
+        flaw = flawed.flaw
+        since = flawed.since * sum(self.lanes.sizes)  # exact where there is one lane
+        return self._refused(flaw.what, flawed.lane, flaw.i, flaw.given, since)
 
     def _start(self) -> None:
         self.lanes.reset(self._again)
@@ -249,11 +269,15 @@ class Explorer:
 
     def _book(self, lane: int, stepped: Stepped, episodes: list[Episode]) -> None:
         """One step of a lane: counted, told to the window, its finished episodes to the list."""
-        self._require_finite(lane, stepped)
+        if not self._watchful:
+            self._require_finite(lane, stepped)
         track = self._tracks[lane]
         self.steps += len(track)
         self._taken[lane] += 1
-        episodes += track.book(stepped)
+        if ended := track.book(stepped):
+            episodes += ended
+            if not isfinite(sum(episode.return_ for episode in ended)):
+                self._require_window()
         state = self._states[lane]
         if stepped.final_observation and not (isinstance(state, tuple) and not state):
             for i in np.flatnonzero(stepped.terminated | stepped.truncated).tolist():

@@ -8,19 +8,58 @@
     version                    of the weights that chose the actions: where the policy told it of each, in its extras,
                                the oldest of them, else what it was at the first
 
-A fragment never waits for an episode's end, and never joins the steps of two incarnations of a lane.
+A fragment never waits for an episode's end, and never joins the steps of two incarnations of a lane. All its numbers
+are finite: that is looked at once it is whole, and costs a hundredth of what it would after every step.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from actorrl.rl.finite import NotFinite, is_finite
 from actorrl.rl.nouns import Array, Stepped
 
 Fragment = dict[str, Array]
+
+
+class Flaw(NamedTuple):
+    """Something in a fragment that is no number."""
+
+    what: str
+    t: int
+    """The step that gave it."""
+    i: int
+    """The environment, within its lane."""
+    given: Any
+
+
+class Flawed(NotFinite):
+    """A fragment holds what is no number."""
+
+    def __init__(self, flaw: Flaw, lane: int, steps: int) -> None:
+        super().__init__(f"the {flaw.what} of environment {flaw.i} in lane {lane} is not finite at step {flaw.t}")
+        self.flaw, self.lane = flaw, lane
+        self.since = steps - flaw.t
+        """Steps of the lane from that one on."""
+
+
+def flaw_in(fragment: Fragment) -> Flaw | None:
+    """What an environment gave first that is no number; None where everything is one."""
+    found = []
+    for what, offset in (("reward", 0), ("observation", -1)):
+        values = fragment[what]
+        if values.dtype.kind == "f" and not is_finite(values):
+            t, i = np.argwhere(~np.isfinite(values))[0, :2].tolist()
+            found.append(Flaw(what, t + offset, i, values[t, i]))
+    last = fragment["final_observation"]
+    if last.dtype.kind == "f" and not is_finite(last):
+        m = int(np.argwhere(~np.isfinite(last))[0, 0])
+        t, i = fragment["final_index"][m].tolist()
+        found.append(Flaw("last observation", t, i, last[m]))
+    return min(found, key=lambda flaw: flaw.t, default=None)
 
 
 class FragmentWindow:
@@ -33,6 +72,8 @@ class FragmentWindow:
     """
 
     vector = True
+    watchful = True
+    """Whether it refuses itself what is no number."""
 
     def __init__(self, length: int, version: Any = None) -> None:
         if length < 1:
@@ -66,11 +107,25 @@ class FragmentWindow:
             self._open[lane] = _Open(self.length, stepped.observation, stepped.action_mask)
 
     def take(self) -> list[Fragment] | None:
-        """The fragments completed since the last call, in the order of their lanes; None where there are none."""
+        """The fragments completed since the last call, in the order of their lanes; None where there are none.
+
+        Raises:
+            Flawed: where one holds what is no number.
+        """
         if not self._full:
             return None
+        self._require_finite(self._full)
         full, self._full = self._full, []
         return [fragment for _, fragment in sorted(full, key=lambda one: one[0])]
+
+    def require_finite(self) -> None:
+        """Look now whether everything is a number, in fragments that have only begun too; raises as `take`."""
+        self._require_finite([*self._full, *((lane, begun.done()) for lane, begun in self._open.items())])
+
+    def _require_finite(self, fragments: Sequence[tuple[int, Fragment]]) -> None:
+        for lane, fragment in fragments:
+            if (flaw := flaw_in(fragment)) is not None:
+                raise Flawed(flaw, lane, len(fragment["reward"]))
 
 
 class _Open:

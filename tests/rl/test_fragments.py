@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from actorrl.rl.environments import LocalEnvironments
 from actorrl.rl.explorer import Explorer
+from actorrl.rl.finite import NotFinite
 from actorrl.rl.fragments import FragmentWindow, joined, next_values
 from actorrl.rl.lanes import InlineLanes
 from actorrl.rl.nouns import Acted
@@ -210,6 +212,88 @@ def test_a_lane_that_was_lost_begins_a_fragment_afresh():
     (fragment,) = window.take() or []
     assert fragment["action"].ravel().tolist() == [2, 2] and fragment["observation"][0, 0].tolist() == [1, 0]
     assert window.take() is None and policy.version == 7
+
+
+class Kept:
+    """A sink of fragments."""
+
+    def __init__(self, window: FragmentWindow) -> None:
+        self.window, self.fragments = window, []
+
+    def add(self, fragments: list[Any]) -> None:
+        self.fragments += fragments
+
+
+class Broken(Counter):
+    """In one of its steps, over all episodes, it gives something that is no number."""
+
+    def __init__(self, limit: int, at: int, what: str) -> None:
+        super().__init__(limit)
+        self.at, self.what, self.steps = at, what, 0
+
+    def step(self, action: int) -> Any:
+        observation, reward, *ends = super().step(action)
+        if self.steps == self.at and self.what != "nothing":
+            observation[1], reward = (np.nan, reward) if self.what == "observation" else (observation[1], np.inf)
+        self.steps += 1
+        return observation, reward, *ends
+
+
+@settings(max_examples=60)
+@given(
+    st.integers(1, 9),
+    st.lists(
+        st.tuples(st.integers(2, 6), st.integers(0, 19), st.sampled_from(["observation", "reward", "nothing"])),
+        min_size=1,
+        max_size=3,
+    ),
+    st.booleans(),
+)
+def test_what_is_no_number_never_reaches_the_sink_and_is_named_with_its_step(length, environments, two_lanes):
+    """Brute force: the earliest step that gives such a thing, of the environments one after the other."""
+    made = [LocalEnvironments([lambda e=e: Broken(*e) for e in environments])]
+    if two_lanes:
+        made.append(LocalEnvironments([lambda: Counter(4)]))
+    kept = Kept(FragmentWindow(length))
+    explorer = Explorer(InlineLanes(made), Recording(), kept, seed=0, limit=20 * sum(map(len, made)))
+    bad = [(at, i) for i, (_, at, what) in enumerate(environments) if what != "nothing"]
+    due = min(bad)[0] < 20 // length * length if bad else False
+
+    try:
+        for _ in range(100):
+            explorer.advance(10_000)
+        assert not due
+    except NotFinite as error:
+        at, _ = min(bad)
+        found = re.match(r"the (?:last )?(\w+) of environment (\d+) is .* after ([\d,]+) steps", str(error))
+        assert found is not None, error
+        what, i, steps = found[1], int(found[2]), int(found[3].replace(",", ""))
+        assert environments[i][1] == at and environments[i][2] == what
+        assert two_lanes or steps == at * len(environments), "the steps before it"
+    for fragment in kept.fragments:
+        assert all(np.isfinite(values).all() for values in fragment.values())
+    assert len(kept.fragments) >= (min(bad)[0] // length if due else 20 // length)
+
+
+def test_an_action_that_comes_of_no_number_is_not_the_policys_fault():
+    class Drift(Recording):
+        def act(self, observations: Any, state: Any, *rest: Any, **more: Any) -> Any:
+            return Acted(observations[:, :1], state, {})
+
+    class Continuous(Broken):
+        def __init__(self) -> None:
+            super().__init__(50, 3, "observation")
+            self.action_space = Box(-np.inf, np.inf, (1,), np.float32)
+
+        def step(self, action: Any) -> Any:
+            observation, *rest = super().step(0)
+            observation[0] = observation[1]
+            return observation, *rest
+
+    explorer = Explorer(LocalEnvironments([Continuous]), Drift(), Kept(FragmentWindow(16)), seed=0)
+
+    with pytest.raises(NotFinite, match="the observation of environment 0 is nan at index 0, after 3 steps"):
+        explorer.advance(16)
 
 
 def test_a_fragment_without_steps_is_refused():
