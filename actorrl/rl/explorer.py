@@ -230,7 +230,7 @@ class Explorer:
 
     def _flawed(self, flawed: Flawed) -> NotFinite:
         flaw = flawed.flaw
-        since = flawed.since * sum(self.lanes.sizes)  # exact where there is one lane
+        since = flawed.since * self.lanes.sizes[flawed.lane]  # other lanes may have gone on
         return self._refused(flaw.what, flawed.lane, flaw.i, flaw.given, since)
 
     def _start(self) -> None:
