@@ -24,7 +24,6 @@ FEW, FEW_LOGITS = 16, 64
 """Up to so many choices, of so many logits in all, are drawn in plain Python."""
 TINY, HUGE = 1e-100, 1e100
 """A sum of exponentials that lies between has lost no digit to what a float can hold."""
-_OUT_OF_RANGE = [0.0]
 
 
 class Head(Protocol):
@@ -160,19 +159,22 @@ def draw_many(logits: Array, uniforms: Array) -> tuple[Array, Array]:
 
 def draw_few(logits: Array, uniforms: Array) -> tuple[Array, Array]:
     """`draw_many` row by row in plain Python: ten calls of numpy cost more than eight rows, most of all between the
-    steps of an environment that needs the caches itself.
+    steps of an environment that needs the caches itself. There plain loops beat `map` and `accumulate` too.
     """
     choices, likely = [], []
     for row, uniform in zip(logits.tolist(), uniforms.tolist(), strict=True):
+        summed, total = [], 0.0
         try:
-            summed = list(accumulate(map(exp, row)))
+            for logit in row:
+                total += exp(logit)
+                summed.append(total)
         except OverflowError:
-            summed = _OUT_OF_RANGE
-        if not TINY < summed[-1] < HUGE:  # then they are weighed by what they are less than the largest
+            total = 0.0
+        if not TINY < total < HUGE:  # then they are weighed by what they are less than the largest
             top = max(row)
             row = [logit - top for logit in row]
             summed = list(accumulate(map(exp, row)))
-        total = summed[-1]
+            total = summed[-1]
         choice = bisect_right(summed, uniform * total)
         if choice == len(row):  # the product was rounded up, or something here is no number
             choice = bisect_left(summed, total)
