@@ -5,28 +5,32 @@ It needs no torch where it is unpickled, so that an explorer process can act wit
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from threading import get_ident
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from actorrl.rl.nouns import Array
 
 KEPT = 16
-"""So many batch sizes, of all threads together, have places of their own."""
+"""So many batch sizes, of all threads together, have plans of their own."""
 
 
-class _Place:
-    """Where a layer is written."""
+def _relu(x: Array, out: Array) -> None:
+    np.maximum(x, 0.0, out=out)
 
-    __slots__ = ("flat", "units", "whole")
 
-    def __init__(self, units: int, B: int) -> None:
-        self.whole = np.ones((units + 1, B), np.float32)
-        self.units = self.whole[:-1]
-        self.flat = self.units.reshape(-1)
-        """The same numbers in a row: numpy goes through them faster."""
+class _Plan(NamedTuple):
+    """How one thread goes through the network with B observations: all that can be settled before they come."""
+
+    inputs: Array
+    """[inputs, B]: where they go."""
+    layers: list[tuple[Callable[..., Any], Array, Array, Array]]
+    """Of each hidden one: the product with its weights, what with, where it goes, and the same numbers in a row, which
+    numpy goes through faster."""
+    last: Array
+    """The last hidden layer, with its ones."""
 
 
 class NumpyMLP:
@@ -44,10 +48,11 @@ class NumpyMLP:
 
     def __init__(self, weights: dict[str, Array], hidden: Sequence[str], dueling: bool, tanh: bool = False) -> None:
         self._names = [*hidden, *(["head.advantage", "head.value"] if dueling else ["head"])]
-        self._dueling, self._tanh = dueling, tanh
+        self._dueling = dueling
         shapes = [weights[f"{name}.weight"].shape for name in self._names]
         self._weights = [np.empty((units, inputs + 1), np.float32) for units, inputs in shapes]
-        self._places: dict[tuple[int, int], list[_Place]] = {}
+        self._activate: Callable[[Array, Array], Any] = np.tanh if tanh else _relu
+        self._plans: dict[tuple[int, int], _Plan] = {}
         self.set_weights(weights)
 
     def set_weights(self, weights: dict[str, Array]) -> None:
@@ -56,32 +61,29 @@ class NumpyMLP:
             own[:, -1] = weights[f"{name}.bias"]
 
     def __call__(self, observations: Array) -> Array:
-        key = threading.get_ident(), len(observations)
-        places = self._places.get(key) or self._make_places(key)
-        places[0].units[:] = observations.T
-        x = places[0].whole
-        for weight, place in zip(self._weights, places[1:], strict=False):
-            np.dot(weight, x, place.units)
-            if self._tanh:
-                np.tanh(place.flat, place.flat)
-            else:
-                np.maximum(place.flat, 0.0, out=place.flat)
-            x = place.whole
-        hidden = len(places) - 1
-        q = np.dot(self._weights[hidden], x)
-        if self._dueling:
-            q += np.dot(self._weights[hidden + 1], x) - q.mean(0)
-        return q.T
+        key = get_ident(), len(observations)
+        inputs, layers, last = self._plans.get(key) or self._make_plan(key)
+        inputs[:] = observations.T
+        activate = self._activate
+        for product, x, units, flat in layers:
+            product(x, units)
+            activate(flat, flat)
+        if not self._dueling:
+            return self._weights[-1].dot(last).T
+        advantage = self._weights[-2].dot(last)
+        advantage += self._weights[-1].dot(last) - advantage.mean(0)
+        return advantage.T
 
-    def _make_places(self, key: tuple[int, int]) -> list[_Place]:
-        """The layers for one thread's B observations; a few threads and sizes are kept."""
-        if len(self._places) >= KEPT:
-            self._places.clear()
-        B = key[1]
+    def _make_plan(self, key: tuple[int, int]) -> _Plan:
+        """For one thread and B; those of a few are kept."""
+        if len(self._plans) >= KEPT:
+            self._plans.clear()
         hidden = self._weights[: -2 if self._dueling else -1]
-        sizes = [self._weights[0].shape[1] - 1, *(len(weight) for weight in hidden)]
-        places = self._places[key] = [_Place(size, B) for size in sizes]
-        return places
+        wholes = [np.ones((weight.shape[1], key[1]), np.float32) for weight in self._weights[: len(hidden) + 1]]
+        ways = zip(hidden, wholes[:-1], wholes[1:], strict=True)
+        layers = [(weight.dot, x, whole[:-1], whole[:-1].reshape(-1)) for weight, x, whole in ways]
+        plan = self._plans[key] = _Plan(wholes[0][:-1], layers, wholes[-1])
+        return plan
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_places": {}}
+        return {**self.__dict__, "_plans": {}}
