@@ -112,7 +112,10 @@ class Explorer:
         for track in self._tracks:
             track.cut()
         if self.sink is not None:
-            self._pass_on()
+            try:
+                self._pass_on()
+            except Flawed as flawed:
+                raise self._flawed(flawed) from None
         self._tracks, self._ready = [], []
         self._again = self.steps
 
@@ -139,11 +142,17 @@ class Explorer:
         if self._pace is not None and min(self._taken) >= self._until:
             self._until += self._pace
         before, episodes = self.steps, list[Episode]()
-        goal = before + steps
-        deadline, clock = time.perf_counter() + SLICE_SECONDS, self.clock
-        if self._alone and self._ready:
-            self._stream(goal, deadline, episodes)
-            return Progress(self.steps - before, episodes)
+        deadline = time.perf_counter() + SLICE_SECONDS
+        proceed = self._stream if self._alone and self._ready else self._serve
+        try:
+            proceed(before + steps, deadline, episodes)
+        except Flawed as flawed:
+            raise self._flawed(flawed) from None
+        return Progress(self.steps - before, episodes)
+
+    def _serve(self, goal: int, deadline: float, episodes: list[Episode]) -> None:
+        """Serve whichever lanes have answered, up to the goal or the deadline."""
+        clock = self.clock
         self._choose()
         while self.steps < goal and (self._flying or self._asked) and time.perf_counter() < deadline:
             if self._flying:
@@ -157,41 +166,44 @@ class Explorer:
             if clock.on:
                 clock.mark(self._adding)
             self._choose()
-        return Progress(self.steps - before, episodes)
 
     def _stream(self, goal: int, deadline: float, episodes: list[Episode]) -> None:
-        """What `advance` does, for one lane that is stepped here by a policy that acts here: nothing is ever in flight,
-        so nothing has to be asked for, kept and found again, which light environments notice.
+        """`_serve` for one lane that is stepped here by a policy that acts here: nothing is ever in flight, so nothing
+        has to be asked for, kept and found again, which light environments notice.
         """
         observation, track, state = self._ready[0].observation, self._tracks[0], self._states[0]
         environment, policy, clock, k = self.lanes.only, self.policy, self.clock, len(track)
+        take, explore, rng, watchful = self._window.take, self.explore, self.rng, self._watchful
         goal = goal if self.limit is None else min(goal, self.limit)
         while self.steps < goal and time.perf_counter() < deadline:
             masks = {} if track.mask is None else {"action_mask": track.mask}
-            acted = policy.act(observation, state, self.chosen, explore=self.explore, rng=self.rng, **masks)
+            acted = policy.act(observation, state, self.chosen, explore=explore, rng=rng, **masks)
+            action, state = acted.action, acted.state
             self.chosen += k
             if clock.on:
                 clock.mark("inference")
-            self._require_action(acted.action)
-            track.acted(acted.action, acted.extras)
-            self._states[0] = state = acted.state
-            stepped = environment.step(acted.action)
+            self._require_action(action)
+            track.acted(action, acted.extras)
+            self._states[0] = state
+            stepped = environment.step(action)
             if clock.on:
                 clock.mark(self._receiving)
+            if not watchful:
+                self._require_finite(0, stepped)
             observation = stepped.observation
-            self._book(0, stepped, episodes)
-            if self._pass_on():
-                break  # as in `advance`
+            self.steps += k
+            if ended := track.book(stepped):
+                self._end(0, stepped, ended, episodes)
+            if (items := take()) is not None:
+                self.sink.add(items)
+                break  # as in `_serve`
             if clock.on:
                 clock.mark(self._adding)
         self._ready[0] = Arrival(0, observation)
 
     def _pass_on(self) -> bool:
         """Give the sink what is complete; whether anything was."""
-        try:
-            items = self._window.take()
-        except Flawed as flawed:
-            raise self._flawed(flawed) from None
+        items = self._window.take()
         if items is None:
             return False
         self.sink.add(items)
@@ -211,19 +223,12 @@ class Explorer:
 
     def _require_action(self, action: Any) -> None:
         if bad_one(action) is not None:
-            self._require_window()  # of what is no number nobody can make one
+            if self._watchful:  # the window has not looked yet, and of what is no number nobody can make one
+                self._window.require_finite()
             raise NotFinite(
                 f"the policy chose an action that is nan or infinite after {self.steps:,} steps: what it learned "
                 f"has diverged; a lower learning_rate or smaller rewards may help"
             )
-
-    def _require_window(self) -> None:
-        """NotFinite where the window has not looked yet, and there is something."""
-        if self._watchful:
-            try:
-                self._window.require_finite()
-            except Flawed as flawed:
-                raise self._flawed(flawed) from None
 
     def _refused(self, what: str, lane: int, i: int, given: Any, since: int = 0) -> NotFinite:
         return refused(what, given, sum(self.lanes.sizes[:lane]) + i, self.steps - since)
@@ -275,11 +280,15 @@ class Explorer:
         self.steps += len(track)
         self._taken[lane] += 1
         if ended := track.book(stepped):
-            episodes += ended
-            if not isfinite(sum(episode.return_ for episode in ended)):
-                self._require_window()
+            self._end(lane, stepped, ended, episodes)
+
+    def _end(self, lane: int, stepped: Stepped, ended: list[Episode], episodes: list[Episode]) -> None:
+        """Some environments of a lane have ended their episodes in this step."""
+        episodes += ended
+        if self._watchful and not isfinite(sum(episode.return_ for episode in ended)):
+            self._window.require_finite()
         state = self._states[lane]
-        if stepped.final_observation and not (isinstance(state, tuple) and not state):
+        if not (isinstance(state, tuple) and not state):
             for i in np.flatnonzero(stepped.terminated | stepped.truncated).tolist():
                 self._forget(lane, i)
 
