@@ -36,7 +36,7 @@ class LocalEnvironments:
         encode: Callable[[Any], Array] | None = None,
     ) -> None:
         self._environments = [make() for make in makers]
-        self._takes = [environment.step for environment in self._environments]  # peeled once they are reset
+        self._bare = list(self._environments)  # peeled when an episode begins, as they are by then
         self._limits = TimeLimits([NEVER] * len(self))
         observation_space, self._action_space = self.spaces()
         self._encode = None if raw else encode or Encoder(observation_space)
@@ -72,7 +72,7 @@ class LocalEnvironments:
                 environment.action_space.seed(seed)
             observations.append(observation)
             infos.append(info)
-        self._takes, limits = map(list, zip(*map(peeled, self._environments), strict=True))
+        self._bare, limits = map(list, zip(*map(peeled, self._environments), strict=True))
         self._limits = TimeLimits(limits)
         if self._encode is None:
             return observations
@@ -90,8 +90,8 @@ class LocalEnvironments:
     def step(self, actions: Sequence[Any] | Array) -> Stepped:
         """Take one action in each environment; reset those that ended. Actions are [k, *a] or a list of k."""
         encode, masks = self._encode, self._masks
-        each = zip(self._takes, as_actions(self._action_space, actions), strict=True)
-        answers = [take(action) for take, action in each]
+        each = zip(self._bare, as_actions(self._action_space, actions), strict=True)
+        answers = [environment.step(action) for environment, action in each]
         if self._unproven:
             for environment, answer in zip(self._environments, answers, strict=True):
                 prove_step(environment, answer)
@@ -113,7 +113,8 @@ class LocalEnvironments:
                     continue
                 final[i] = encode(observations[i]) if encode else observations[i]
                 observations[i], info = environment.reset()
-                self._limits.begin(i)
+                self._bare[i], limit = peeled(environment)
+                self._limits.begin(i, limit)
                 if masks is not None:
                     final_masks[i], masks[i] = masks[i], self._mask(info)
         return Stepped(

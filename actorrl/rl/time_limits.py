@@ -9,7 +9,7 @@ environment as much as a tenth of its step. Everything else about an environment
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import gymnasium
@@ -18,36 +18,31 @@ from gymnasium.wrappers import OrderEnforcing, TimeLimit
 NEVER = float("inf")
 
 
-def peeled(environment: gymnasium.Env) -> tuple[Callable[[Any], Any], float]:
-    """`step` without the outermost `TimeLimit` and `OrderEnforcing`, and the steps after which it must be truncated.
+def peeled(environment: Any) -> tuple[gymnasium.Env, float]:
+    """What is under the outermost `TimeLimit` and `OrderEnforcing`, and the steps after which it must be truncated.
 
-    Classes that extend these stay, as do wrappers under any other one.
+    Classes that extend these stay, as do those with a `step` that somebody has put on them, and wrappers under any
+    other one.
     """
     limit = NEVER
-    while True:
+    while type(environment) in (TimeLimit, OrderEnforcing) and "step" not in vars(environment):
         if type(environment) is TimeLimit:
             limit = min(limit, environment._max_episode_steps)
-        elif type(environment) is not OrderEnforcing:
-            return environment.step, limit
         environment = environment.env
+    return environment, limit
 
 
 class TimeLimits:
     """When each of k environments that are stepped together comes to its limit.
 
     Args:
-        limits: steps of an episode, one per environment; NEVER for none.
+        limits: steps of the first episode, one per environment; NEVER for none.
     """
 
     def __init__(self, limits: Sequence[float]) -> None:
-        self._limits = limits
         self._steps = 0
-        self.reset()
-
-    def reset(self) -> None:
-        """All begin an episode."""
-        self._until = [self._steps + limit for limit in self._limits]
-        self._next = min(self._until, default=NEVER)
+        self._until = list(limits)
+        self._next = min(self._until)
 
     def step(self, truncations: Sequence[Any]) -> Sequence[Any]:
         """After a step of all: whether each was truncated, given what it said itself."""
@@ -56,7 +51,7 @@ class TimeLimits:
             return truncations
         return [said or self._steps >= until for said, until in zip(truncations, self._until, strict=True)]
 
-    def begin(self, i: int) -> None:
-        """Environment i begins an episode."""
-        self._until[i] = self._steps + self._limits[i]
+    def begin(self, i: int, limit: float) -> None:
+        """Environment i begins an episode of at most so many steps."""
+        self._until[i] = self._steps + limit
         self._next = min(self._until)

@@ -69,9 +69,7 @@ def test_episodes_end_as_under_their_wrappers(made, again):
 def test_what_gymnasium_makes_is_stepped_bare():
     environment = gymnasium.make("CartPole-v1", disable_env_checker=True)
 
-    step, limit = peeled(environment)
-
-    assert (step, limit) == (environment.unwrapped.step, 500)
+    assert peeled(environment) == (environment.unwrapped, 500)
 
 
 class Counted(TimeLimit):
@@ -81,13 +79,13 @@ class Counted(TimeLimit):
 def test_a_class_that_extends_a_wrapper_stays():
     environment = Counted(Script([([1.0] * 5, True, False)]), 2)
 
-    assert peeled(environment) == (environment.step, NEVER)
+    assert peeled(environment) == (environment, NEVER)
 
 
 def test_a_wrapper_around_the_limit_stays_and_so_does_the_limit():
     environment = gymnasium.wrappers.TimeAwareObservation(TimeLimit(Script([([1.0] * 9, True, False)]), 3))
 
-    assert peeled(environment) == (environment.step, NEVER)
+    assert peeled(environment) == (environment, NEVER)
     environments = LocalEnvironments([lambda: environment])
     environments.reset()
     assert [environments.step([0]).truncated.tolist() for _ in range(6)] == [[False], [False], [True]] * 2
@@ -98,3 +96,49 @@ def test_a_step_before_the_first_reset_is_refused_as_ever():
 
     with pytest.raises(gymnasium.error.ResetNeeded):
         environments.step([0])
+
+
+def test_a_step_that_somebody_has_put_on_a_wrapper_is_taken():
+    environment = TimeLimit(OrderEnforcing(Steps([None] * 9)), 3)
+    as_made = environment.step
+
+    def doubled(action):
+        observation, reward, *rest = as_made(action)
+        return observation, 2 * reward, *rest
+
+    environment.step = doubled
+    environments = LocalEnvironments([lambda: environment])
+    environments.reset()
+
+    stepped = [environments.step([0]) for _ in range(6)]
+
+    assert [one.reward.item() for one in stepped] == [2, 4, 6, 8, 10, 12]
+    assert [one.truncated.item() for one in stepped] == [False, False, True] * 2
+
+
+class Changing(Steps):
+    """Each of its episodes has a step of its own."""
+
+    episodes = 0
+
+    def reset(self, *, seed=None, options=None):
+        self.episodes += 1
+        number = float(self.episodes)
+        self.step = lambda action: (self._observed(), number, True, False, {})
+        return super().reset()
+
+
+def test_an_environment_may_change_its_step_from_episode_to_episode():
+    environments = LocalEnvironments([lambda: TimeLimit(Changing([]), 5)])
+    environments.reset()
+
+    assert [environments.step([0]).reward.item() for _ in range(4)] == [1, 2, 3, 4]
+
+
+def test_a_limit_that_is_changed_holds_from_the_next_episode_on():
+    environment = TimeLimit(Steps([None] * 30), 4)
+    environments = LocalEnvironments([lambda: environment])
+    environments.reset()
+    environment._max_episode_steps = 2
+
+    assert [t for t in range(1, 11) if environments.step([0]).truncated] == [4, 6, 8, 10]
