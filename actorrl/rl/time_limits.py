@@ -42,16 +42,17 @@ class TimeLimits:
     def __init__(self, limits: Sequence[float]) -> None:
         self._steps = 0
         self._until = list(limits)
-        self._next = min(self._until)
+        self._next = min(self._until)  # none comes to its limit before; later ones are found when it is reached
 
     def step(self, truncations: Sequence[Any]) -> Sequence[Any]:
         """After a step of all: whether each was truncated, given what it said itself."""
         self._steps += 1
         if self._steps < self._next:
             return truncations
+        self._next = min(self._until)
         return [said or self._steps >= until for said, until in zip(truncations, self._until, strict=True)]
 
     def begin(self, i: int, limit: float) -> None:
         """Environment i begins an episode of at most so many steps."""
         self._until[i] = self._steps + limit
-        self._next = min(self._until)
+        self._next = min(self._next, self._until[i])

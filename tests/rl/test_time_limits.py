@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from rl_toys import Script
 
 from actorrl.rl.environments import LocalEnvironments
-from actorrl.rl.time_limits import NEVER, peeled
+from actorrl.rl.time_limits import NEVER, TimeLimits, peeled
 
 LIMITS = st.lists(st.integers(1, 5), max_size=3)
 ENDS = st.lists(st.sampled_from([None, None, None, "terminated", "truncated"]), min_size=30, max_size=30)
@@ -142,3 +142,26 @@ def test_a_limit_that_is_changed_holds_from_the_next_episode_on():
     environment._max_episode_steps = 2
 
     assert [t for t in range(1, 11) if environments.step([0]).truncated] == [4, 6, 8, 10]
+
+
+class Looked(list):
+    """Counts how often all of it is looked through."""
+
+    looks = 0
+
+    def __iter__(self):
+        Looked.looks += 1
+        return super().__iter__()
+
+
+def test_a_thousand_that_end_together_are_looked_through_a_few_times_and_not_a_thousand():
+    limits = TimeLimits([5] * 1_000)
+    limits._until = Looked(limits._until)
+
+    for _ in range(5):
+        truncations = limits.step([False] * 1_000)
+    for i in range(1_000):
+        limits.begin(i, 5)
+
+    assert all(truncations) and not any(limits.step([False] * 1_000))
+    assert 0 < Looked.looks < 10
