@@ -148,6 +148,9 @@ class Explorer:
             proceed(before + steps, deadline, episodes)
         except Flawed as flawed:
             raise self._flawed(flawed) from None
+        except Exception as error:
+            self._look_back(error)
+            raise
         return Progress(self.steps - before, episodes)
 
     def _serve(self, goal: int, deadline: float, episodes: list[Episode]) -> None:
@@ -232,6 +235,14 @@ class Explorer:
 
     def _refused(self, what: str, lane: int, i: int, given: Any, since: int = 0) -> NotFinite:
         return refused(what, given, sum(self.lanes.sizes[:lane]) + i, self.steps - since)
+
+    def _look_back(self, error: Exception) -> None:
+        """Whoever was given what is no number may fail of that before the window looks: then it is what to tell."""
+        try:
+            if self._watchful:
+                self._window.require_finite()
+        except Flawed as flawed:
+            raise self._flawed(flawed) from error
 
     def _flawed(self, flawed: Flawed) -> NotFinite:
         flaw = flawed.flaw

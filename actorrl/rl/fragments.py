@@ -157,7 +157,6 @@ class _Open:
         for name, values in extras.items():
             recorded[name][t] = values
         self._reward[t] = stepped.reward
-        self.t = t + 1
         self._observation[t + 1] = stepped.observation
         if self._mask is not None:
             self._mask[t + 1] = stepped.action_mask
@@ -166,6 +165,7 @@ class _Open:
             self._truncated[t] = stepped.truncated & ~stepped.terminated
             masks: Any = stepped.final_action_mask or {}
             self._final += [(t, i, last, masks.get(i)) for i, last in stepped.final_observation.items()]
+        self.t = t + 1  # now it is whole: after an error above, nobody looks at half of it
 
     def done(self) -> Fragment:
         t, shape, dtype = self.t, self._observation.shape[2:], self._observation.dtype

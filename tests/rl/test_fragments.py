@@ -17,7 +17,7 @@ from actorrl.rl.explorer import Explorer
 from actorrl.rl.finite import NotFinite
 from actorrl.rl.fragments import FragmentWindow, joined, next_values
 from actorrl.rl.lanes import InlineLanes
-from actorrl.rl.nouns import Acted
+from actorrl.rl.nouns import Acted, Stepped
 
 
 class Counter:
@@ -294,6 +294,62 @@ def test_an_action_that_comes_of_no_number_is_not_the_policys_fault():
 
     with pytest.raises(NotFinite, match="the observation of environment 0 is nan at index 0, after 3 steps"):
         explorer.advance(16)
+
+
+class Fragile(Broken):
+    """It can do nothing with a state that is no number."""
+
+    def step(self, action: int) -> Any:
+        if self.steps > self.at:
+            raise ZeroDivisionError("of the environment")
+        return super().step(action)
+
+
+class Picky(Recording):
+    """It refuses what is no number."""
+
+    def act(self, observations: Any, *rest: Any, **more: Any) -> Any:
+        if not np.isfinite(observations).all():
+            raise ZeroDivisionError("of the policy")
+        return super().act(observations, *rest, **more)
+
+
+@pytest.mark.parametrize("lanes", [1, 2])
+@pytest.mark.parametrize(("kind", "policy"), [(Fragile, Recording()), (Broken, Picky())])
+def test_whoever_fails_of_what_is_no_number_is_not_to_blame(kind, policy, lanes):
+    made = [LocalEnvironments([lambda: kind(50, 3, "observation")]) for _ in range(lanes)]
+    explorer = Explorer(InlineLanes(made), policy, Kept(FragmentWindow(16)), seed=0)
+
+    with pytest.raises(NotFinite, match="the observation of environment 0 is nan at index 1, after ") as raised:
+        for _ in range(10):
+            explorer.advance(16)
+
+    assert isinstance(raised.value.__cause__, ZeroDivisionError), "and what came of it is told, too"
+
+
+def test_an_error_that_comes_of_numbers_stays_what_it_is():
+    class Failing(Counter):
+        def step(self, action: int) -> Any:
+            if self.t == 3:
+                raise ZeroDivisionError
+            return super().step(action)
+
+    explorer = Explorer(LocalEnvironments([lambda: Failing(50)]), Recording(), Kept(FragmentWindow(16)), seed=0)
+
+    with pytest.raises(ZeroDivisionError):
+        explorer.advance(16)
+
+
+def test_of_a_step_that_does_not_fit_nobody_says_that_it_is_no_number(monkeypatch):
+    monkeypatch.setattr(np, "empty", lambda shape, dtype: np.ones(shape, dtype) * np.nan)  # as memory may be
+    window = FragmentWindow(4)
+    window.begin(0, np.zeros((1, 2), np.float32), None)
+    no = np.zeros(1, np.bool_)
+
+    with pytest.raises(ValueError, match="could not broadcast"):
+        window.add(0, np.zeros(1), {}, Stepped(np.zeros((1, 3), np.float32), np.zeros(1), no, no, {}))
+
+    window.require_finite()
 
 
 def test_a_fragment_without_steps_is_refused():
