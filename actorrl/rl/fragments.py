@@ -83,7 +83,13 @@ class FragmentWindow:
         self._full: list[tuple[int, Fragment]] = []
 
     def begin(self, lane: int, observation: Array, mask: Array | None) -> None:
-        """A lane was reset: what it had begun is given up, since the step that broke it off never happened."""
+        """A lane was reset: what it had begun is given up, since the step that broke it off never happened.
+
+        Raises:
+            Flawed: where that holds what is no number, which may be what it was lost of.
+        """
+        if (begun := self._open.get(lane)) is not None:
+            self._require_finite([(lane, begun.done())])
         self._open[lane] = _Open(self.length, observation, mask)
 
     def cut(self, lane: int) -> None:

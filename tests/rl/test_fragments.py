@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from actorrl.rl.environments import LocalEnvironments
 from actorrl.rl.explorer import Explorer
 from actorrl.rl.finite import NotFinite
-from actorrl.rl.fragments import FragmentWindow, joined, next_values
+from actorrl.rl.fragments import Flawed, FragmentWindow, joined, next_values
 from actorrl.rl.lanes import InlineLanes
 from actorrl.rl.nouns import Acted, Stepped
 
@@ -212,6 +212,16 @@ def test_a_lane_that_was_lost_begins_a_fragment_afresh():
     (fragment,) = window.take() or []
     assert fragment["action"].ravel().tolist() == [2, 2] and fragment["observation"][0, 0].tolist() == [1, 0]
     assert window.take() is None and policy.version == 7
+
+
+def test_what_is_no_number_is_found_in_what_is_given_up_too():
+    window = FragmentWindow(4)
+    window.begin(0, np.zeros((1, 2), np.float32), None)
+    no = np.zeros(1, np.bool_)
+    window.add(0, np.zeros(1), {}, Stepped(np.full((1, 2), np.nan, np.float32), np.zeros(1), no, no, {}))
+
+    with pytest.raises(Flawed, match="the observation of environment 0 in lane 0 is not finite at step 0"):
+        window.begin(0, np.zeros((1, 2), np.float32), None)
 
 
 class Kept:
