@@ -246,7 +246,7 @@ class Explorer:
 
     def _flawed(self, flawed: Flawed) -> NotFinite:
         flaw = flawed.flaw
-        since = flawed.since * self.lanes.sizes[flawed.lane]  # other lanes may have gone on
+        since = min(self.steps, flawed.since * sum(self.lanes.sizes))  # as if all lanes had taken as many
         return self._refused(flaw.what, flawed.lane, flaw.i, flaw.given, since)
 
     def _start(self) -> None:

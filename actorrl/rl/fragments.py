@@ -47,9 +47,11 @@ class Flawed(NotFinite):
 
 
 def flaw_in(fragment: Fragment) -> Flaw | None:
-    """What an environment gave first that is no number; None where everything is one."""
+    """What an environment gave first that is no number; None where everything is one. Of what one step gave it is the
+    observation, which rewards are made of.
+    """
     found = []
-    for what, offset in (("reward", 0), ("observation", -1)):
+    for what, offset in (("observation", -1), ("reward", 0)):
         values = fragment[what]
         if values.dtype.kind == "f" and not is_finite(values):
             t, i = np.argwhere(~np.isfinite(values))[0, :2].tolist()
