@@ -226,8 +226,6 @@ class Explorer:
 
     def _require_action(self, action: Any) -> None:
         if bad_one(action) is not None:
-            if self._watchful:  # the window has not looked yet, and of what is no number nobody can make one
-                self._window.require_finite()
             raise NotFinite(
                 f"the policy chose an action that is nan or infinite after {self.steps:,} steps: what it learned "
                 f"has diverged; a lower learning_rate or smaller rewards may help"
@@ -237,7 +235,9 @@ class Explorer:
         return refused(what, given, sum(self.lanes.sizes[:lane]) + i, self.steps - since)
 
     def _look_back(self, error: Exception) -> None:
-        """Whoever was given what is no number may fail of that before the window looks: then it is what to tell."""
+        """Whoever was given what is no number may fail of that before the window looks, as a policy does that makes
+        actions of it which are none either: then it is what to tell.
+        """
         try:
             if self._watchful:
                 self._window.require_finite()
