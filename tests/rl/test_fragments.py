@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actorrl.rl.environments import LocalEnvironments
+from actorrl.rl.episodes import EpisodeWindow
 from actorrl.rl.explorer import Explorer
 from actorrl.rl.finite import NotFinite
 from actorrl.rl.fragments import Flawed, FragmentWindow, joined, next_values
@@ -360,6 +361,60 @@ def test_an_error_that_comes_of_numbers_stays_what_it_is():
 
     with pytest.raises(ZeroDivisionError):
         explorer.advance(16)
+
+
+def test_what_was_no_number_first_is_named_first():
+    environments = [(50, 2, "observation"), (50, 1, "reward")]
+    made = LocalEnvironments([lambda e=e: Broken(*e) for e in environments])
+    explorer = Explorer(made, Recording(), Kept(FragmentWindow(8)), seed=0)
+
+    with pytest.raises(NotFinite, match="the reward of environment 1 is inf, after 2 steps"):
+        explorer.advance(16)
+
+
+def test_an_episode_is_not_over_with_a_return_that_is_no_number():
+    explorer = Explorer(LocalEnvironments([lambda: Broken(3, 1, "reward")]), Recording(), Kept(FragmentWindow(64)))
+
+    with pytest.raises(NotFinite, match="the reward of environment 0 is inf, after 1 steps"):
+        explorer.advance(10)
+
+
+def test_what_is_no_number_is_found_where_all_begin_again():
+    environments = LocalEnvironments([lambda: Broken(50, 3, "observation")])
+    explorer = Explorer(environments, Recording(), Kept(FragmentWindow(64)), seed=0)
+    while explorer.steps < 5:
+        explorer.advance(5 - explorer.steps)
+
+    with pytest.raises(NotFinite, match="the observation of environment 0 is nan at index 1, after 3 steps"):
+        explorer.begin_again()
+
+
+@pytest.mark.parametrize("lanes", [1, 2])
+def test_for_a_window_that_does_not_look_itself_every_step_is_looked_at(lanes):
+    made = [LocalEnvironments([lambda: Broken(50, 3, "observation")]) for _ in range(lanes)]
+    explorer = Explorer(InlineLanes(made), Recording(), Kept(EpisodeWindow()), seed=0)
+
+    with pytest.raises(NotFinite, match=f"the observation of environment 0 is nan at index 1, after {3 * lanes} steps"):
+        explorer.advance(10)
+
+
+def test_a_lane_by_itself_ends_at_the_limit():
+    explorer = Explorer(LocalEnvironments([lambda: Counter(50)]), Recording(), Kept(FragmentWindow(8)), limit=20)
+
+    for _ in range(5):
+        explorer.advance(100)
+
+    assert explorer.steps == explorer.chosen == 20
+
+
+def test_a_fragment_that_nobody_has_taken_yet_is_looked_at_too():
+    window = FragmentWindow(1)
+    window.begin(0, np.zeros((1, 2), np.float32), None)
+    no = np.zeros(1, np.bool_)
+    window.add(0, np.zeros(1), {}, Stepped(np.zeros((1, 2), np.float32), np.full(1, np.nan), no, no, {}))
+
+    with pytest.raises(Flawed, match="the reward of environment 0 in lane 0 is not finite at step 0"):
+        window.require_finite()
 
 
 def test_of_a_step_that_does_not_fit_nobody_says_that_it_is_no_number(monkeypatch):
