@@ -88,7 +88,7 @@ def test_a_few_choices_are_drawn_as_many_are(seed, count, n, scale):
     assert few.dtype == many.dtype == np.int64 and likely_few.dtype == np.float32
 
 
-@pytest.mark.parametrize("row", [[709.5, 709.5], [1e5, 1e5 + 1], [-1e5, -1e5], [-800.0, FORBIDDEN]])
+@pytest.mark.parametrize("row", [[709.5, 709.5], [1e5, 1e5 + 1], [-1e5, -1e5], [-744.2, -743.1], [-800.0, FORBIDDEN]])
 def test_logits_whose_exponentials_no_float_holds_are_weighed_all_the_same(row):
     logits, uniforms = np.array([row], np.float32), np.array([0.6])
 
@@ -97,6 +97,15 @@ def test_logits_whose_exponentials_no_float_holds_are_weighed_all_the_same(row):
         exact = logits[0].astype(np.float64) - logits.max()
         assert likely[0] == pytest.approx((exact - np.log(np.exp(exact).sum()))[choice[0]], abs=1e-5)
         assert choice.tolist() == [int(row[1] != FORBIDDEN)]
+
+
+@pytest.mark.parametrize("draw", [draw_few, draw_many])
+def test_what_is_forbidden_is_not_drawn_with_the_least_number_nor_with_the_greatest(draw):
+    logits = np.array([[FORBIDDEN, 0.3, 0.1, FORBIDDEN]] * 2, np.float32)
+
+    choice, _ = draw(logits, np.array([0.0, np.nextafter(1.0, 0.0)]))
+
+    assert choice.tolist() == [1, 2]
 
 
 @pytest.mark.parametrize("row", [[np.nan, 1.0], [1.0, np.nan], [np.inf, 0.0]])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
 import sys
 import threading
@@ -16,7 +17,7 @@ from actorrl.rl.acting import NUMPY_WEIGHTS, TorchQ, q_function, weights_of
 from actorrl.rl.flat import FlatAdam, FlatParameters
 from actorrl.rl.losses import td_loss, td_slope
 from actorrl.rl.networks import make_network
-from actorrl.rl.numpy_mlp import NumpyMLP
+from actorrl.rl.numpy_mlp import KEPT, NumpyMLP
 from actorrl.rl.plain_mlp import PlainMLP
 
 FLAT = Box(-1, 1, (5,))
@@ -49,6 +50,30 @@ def test_they_agree_after_new_weights_and_a_journey(dueling):
     q = pickle.loads(pickle.dumps(q))
 
     np.testing.assert_allclose(q(observations(4)), TorchQ(other)(observations(4)), rtol=1e-5, atol=1e-6)
+
+
+@each_head
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda q: pickle.loads(pickle.dumps(q))])
+def test_a_copy_of_one_that_has_acted_takes_weights_of_its_own(dueling, copied):
+    module, other = small(dueling), small(dueling, seed=1)
+    q = q_function(module)
+    before = q(observations(4))
+
+    another = copied(q)
+    another.set_weights(weights_of(other))
+
+    np.testing.assert_allclose(another(observations(4)), TorchQ(other)(observations(4)), rtol=1e-5, atol=1e-6)
+    if copied is not copy.copy:  # a shallow one shares its weights
+        assert (q(observations(4)) == before).all()
+
+
+def test_batches_of_ever_other_sizes_do_not_fill_the_memory():
+    q = q_function(small())
+
+    for B in range(1, 100):
+        q(observations(B))
+
+    assert len(q._plans) <= KEPT
 
 
 def test_weights_given_to_a_q_function_are_its_own():

@@ -136,12 +136,13 @@ def test_an_environment_may_change_its_step_from_episode_to_episode():
 
 
 def test_a_limit_that_is_changed_holds_from_the_next_episode_on():
-    environment = TimeLimit(Steps([None] * 30), 4)
+    environment = TimeLimit(Steps(["terminated"] + [None] * 30), 9)
     environments = LocalEnvironments([lambda: environment])
     environments.reset()
     environment._max_episode_steps = 2
 
-    assert [t for t in range(1, 11) if environments.step([0]).truncated] == [4, 6, 8, 10]
+    assert environments.step([0]).terminated
+    assert [t for t in range(1, 7) if environments.step([0]).truncated] == [2, 4, 6]
 
 
 class Looked(list):
