@@ -41,6 +41,7 @@ _own: weakref.WeakValueDictionary[str, Any] = weakref.WeakValueDictionary()  # k
 _objects: dict[str, Any] = {}  # key -> object that arrived, kept: the sender counts on it
 _complete: set[str] = set()  # keys whose object has its state
 _by_name: weakref.WeakSet[Any] = weakref.WeakSet()  # classes and functions that others can import
+_reducers = cloudpickle.Pickler.dispatch_table.maps[0]  # the second of the chain is copyreg's
 by_identity: weakref.WeakSet[Any] = weakref.WeakSet()
 """Functions that are sent once however they were made: those under `@remote`."""
 
@@ -125,9 +126,6 @@ def decode(data: Any, buffers: Sequence[Any] = (), known: set[str] | None = None
         return value
 
 
-_reducers = cloudpickle.Pickler.dispatch_table.maps[0]  # the second of the chain is copyreg's
-
-
 class _Arrivals(threading.local):
     keys: list[str] = []
 
@@ -153,7 +151,9 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             return reduce_array(obj)
         if type(module) is str and module.startswith("torch"):  # Cython's functions have a descriptor there
             return reduce_tensor(obj)
-        return NotImplemented  # cloudpickle's own does no more for what is neither class nor function
+        if isinstance(obj, types.FunctionType):  # what only says that it is one: a proxy
+            return super().reducer_override(obj)
+        return NotImplemented  # as cloudpickle's own says of what is neither class nor function
 
     def _definition(self, obj: Any) -> Any:
         key = _keys.get(obj)

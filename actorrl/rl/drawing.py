@@ -21,7 +21,8 @@ from actorrl.rl.nouns import Array
 FORBIDDEN = -1e9
 """The logit of an action that a mask forbids: its probability is 0 in float32, its logarithm finite."""
 FEW, FEW_LOGITS = 16, 64
-"""Up to so many choices, of so many logits in all, are drawn in plain Python."""
+"""Up to so many choices, of so many logits in all, are drawn in plain Python. That is for between two steps of
+environments; where nothing else happens numpy is as fast from eight on."""
 TINY, HUGE = 1e-100, 1e100
 """A sum of exponentials that lies between has lost no digit to what a float can hold."""
 

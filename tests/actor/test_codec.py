@@ -334,3 +334,30 @@ def test_reducers_registered_with_copyreg_are_used_and_so_are_cloudpickles_own(m
     assert type(crossed) is types.MappingProxyType and crossed == view
     monkeypatch.delitem(copyreg.dispatch_table, Coin)
     assert decode(encode(Coin("tails")).data).side == "tails"
+
+
+class Proxy:
+    """Says that it is a function, as decorators by `wrapt` do."""
+
+    def __init__(self, function: Any) -> None:
+        self.function = function
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
+        return types.FunctionType
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(object.__getattribute__(self, "function"), name)
+
+
+def test_a_proxy_of_a_function_is_left_to_cloudpickle(monkeypatch):
+    asked = []
+    monkeypatch.setattr(cloudpickle.Pickler, "reducer_override", lambda self, obj: asked.append(obj) or NotImplemented)
+    proxy = Proxy(toss)
+
+    try:
+        encode(proxy)
+    except Exception:  # a proxy may be none that pickle can take
+        pass
+
+    assert any(obj is proxy for obj in asked)
