@@ -21,8 +21,7 @@ from actorrl.rl.nouns import Array
 FORBIDDEN = -1e9
 """The logit of an action that a mask forbids: its probability is 0 in float32, its logarithm finite."""
 FEW, FEW_LOGITS = 16, 64
-"""Up to so many choices, of so many logits in all, are drawn in plain Python. That is for between two steps of
-environments; where nothing else happens numpy is as fast from eight on."""
+"""Up to so many choices, of so many logits in all, are drawn in plain Python."""
 TINY, HUGE = 1e-100, 1e100
 """A sum of exponentials that lies between has lost no digit to what a float can hold."""
 
@@ -159,8 +158,8 @@ def draw_many(logits: Array, uniforms: Array) -> tuple[Array, Array]:
 
 
 def draw_few(logits: Array, uniforms: Array) -> tuple[Array, Array]:
-    """`draw_many` row by row in plain Python: ten calls of numpy cost more than eight rows, most of all between the
-    steps of an environment that needs the caches itself. There plain loops beat `map` and `accumulate` too.
+    """`draw_many` row by row in plain Python, which costs less than numpy's ten calls where rows are few: most of all
+    between the steps of environments, which need the caches. There plain loops beat `map` and `accumulate` too.
     """
     choices, likely = [], []
     for row, uniform in zip(logits.tolist(), uniforms.tolist(), strict=True):

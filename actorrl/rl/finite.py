@@ -1,6 +1,7 @@
 """Refusing what is not a number before it is learned from: one nan makes every weight nan, hours before anybody looks.
 
-The Explorer asks of what environments give, `Updates` of what a learner says, roles of what a checkpoint would hold.
+The Explorer and fragments ask of what environments give, `Updates` of what a learner says, roles of what a checkpoint
+would hold.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from numpy import ndarray, vdot
 
 from actorrl.rl.nouns import Array
 
-__all__ = ["NotFinite", "are_finite", "bad_one", "refused", "require_figures", "require_state"]
+__all__ = ["NotFinite", "are_finite", "bad_one", "is_finite", "refused", "require_figures", "require_state"]
 
 FIGURES = ("loss", "q", "td", "grad_norm")
 """What a figure's name ends with that is to be finite."""

@@ -9,7 +9,7 @@
                                the oldest of them, else what it was at the first
 
 A fragment never waits for an episode's end, and never joins the steps of two incarnations of a lane. All its numbers
-are finite: that is looked at once it is whole, and costs a hundredth of what it would after every step.
+are finite: that is looked at once it is whole, which costs far less than to look after every step.
 """
 
 from __future__ import annotations

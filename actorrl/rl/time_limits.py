@@ -3,8 +3,8 @@
     TimeLimit ─► OrderEnforcing ─► CartPole       as made: two wrappers and their base class in every step
                                    CartPole       as stepped here; one number per k steps is compared with a limit
 
-`OrderEnforcing` asks whether `reset` came before `step`, and here it did; `TimeLimit` counts steps. Both cost a light
-environment as much as a tenth of its step. Everything else about an environment still goes through all of its wrappers.
+`OrderEnforcing` asks whether `reset` came before `step`, and here it did; `TimeLimit` counts steps. That is three calls
+in each step, which light environments notice. Everything else about one still goes through all of its wrappers.
 """
 
 from __future__ import annotations
