@@ -8,6 +8,7 @@ wants another gymnasium than we do, where the variable PEERS_PYTHON names an int
 from __future__ import annotations
 
 import os
+import pkgutil
 import re
 import shlex
 import shutil
@@ -154,7 +155,10 @@ def reads(tmp_path: Path, monkeypatch, capsys) -> Callable[[list[str]], None]:
             Path(file).write_text(out)
 
     monkeypatch.chdir(tmp_path)
-    for name in sum(WORK.values(), ()):
+    names = sum(WORK.values(), ())
+    for name in names:  # first: a module imported later would take what is put here for the thing itself, for good
+        pkgutil.resolve_name(name)
+    for name in names:
         monkeypatch.setattr(name, reached)
     return read
 
